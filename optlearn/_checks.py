@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "NonFiniteError",
     "all_finite",
     "check_array",
     "check_choice",
@@ -28,6 +29,10 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+
+
+class NonFiniteError(ValueError):
+    """A NaN or an infinity where a number is needed: a bad input, or a run that diverged."""
 
 
 def all_finite(array: Array) -> bool:
@@ -57,7 +62,7 @@ def check_array(name: str, value: Any, *, targets: bool = False, finite: bool = 
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if finite and not all_finite(array):
         bad = array[~np.isfinite(array)].ravel()[0]
-        raise ValueError(f"{name} must be finite, got {bad}")
+        raise NonFiniteError(f"{name} must be finite, got {bad}")
     return array
 
 
