@@ -18,6 +18,7 @@ __all__ = [
     "all_finite",
     "check_array",
     "check_choice",
+    "check_flag",
     "check_fraction",
     "check_integer",
     "check_labels",
@@ -180,3 +181,10 @@ def check_out(name: str, out: Any, like: Array, other: Array, other_name: str) -
 def _same_memory(a: Array, b: Array) -> bool:
     """Tell whether two arrays of one shape and dtype are the same elements in the same order."""
     return a.ctypes.data == b.ctypes.data and a.strides == b.strides
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)

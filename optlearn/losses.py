@@ -212,8 +212,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Array]:
 
     Returns
     -------
-    value : float, or array of the shape of the leading axes
-    gradient : ndarray, shape of `logits`
+    value, gradient
+        As in `mean_squared_error`; the gradient is divided by the batch size.
 
     Raises
     ------

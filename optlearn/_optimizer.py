@@ -1,0 +1,145 @@
+"""What every optimizer shares: the checks, the learning rate, the state and its memory.
+
+`optlearn.optimizers` holds the update rules themselves; this module is the plumbing that keeps
+them short. A step is refused before anything is changed, or it is carried out whole.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from optlearn._checks import (
+    Array,
+    check_array,
+    check_nonnegative,
+    check_out,
+    check_positive,
+)
+
+__all__ = ["Optimizer"]
+
+
+class Optimizer:
+    """Base of the optimizers: call `step` with parameters and gradient, get new parameters.
+
+    Parameters
+    ----------
+    lr : float > 0, array, or callable
+        The learning rate. An array must broadcast against theta: ``(n,)`` for a rate per
+        parameter (0 freezes one), ``(runs, 1)`` for a rate per run. A callable is a schedule: it
+        gets the number of steps already taken, 0, 1, …, and returns the rate of the next one.
+
+    Attributes
+    ----------
+    t : int
+        Number of steps taken.
+    """
+
+    _states: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, lr: Any) -> None:
+        self.lr = _check_lr(lr)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every step: t and all states are 0 again."""
+        self.t = 0
+        self._scratch: tuple[Array, ...] | None = None
+        for name in self._states:
+            setattr(self, name, 0.0)
+
+    def copy(self) -> Self:
+        """Return an independent optimizer in the same state."""
+        return copy.deepcopy(self)
+
+    def step(self, theta: Any, grad: Any, out: Array | None = None) -> Array:
+        """Take one step and return the new parameters.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n,) or (runs, n)
+            Parameters, float32 or float64; not changed unless passed as `out` too.
+        grad : ndarray, shape and dtype of `theta`
+            Gradient of the loss at `theta`; not changed.
+        out : ndarray, optional
+            Where to write the result: ``out=theta`` updates in place and, after the first step,
+            allocates nothing. The numbers are the same to the bit.
+
+        Returns
+        -------
+        ndarray, shape and dtype of `theta`
+
+        Raises
+        ------
+        TypeError, ValueError
+            If shapes or dtypes differ, anything is NaN or infinite, or the shape is not that of
+            the steps before. A refused step leaves the optimizer and `out` as they were.
+        """
+        theta = check_array("theta", theta)
+        if theta.dtype.kind != "f":
+            raise TypeError(f"theta must be real, got {theta.dtype}")
+        if theta.ndim == 0:
+            raise ValueError("theta must have shape (n,) or (runs, n), got ()")
+        grad = check_array("grad", grad)
+        if grad.shape != theta.shape:
+            raise ValueError(f"grad has shape {grad.shape}, theta has shape {theta.shape}")
+        if grad.dtype != theta.dtype:
+            raise TypeError(f"grad has dtype {grad.dtype}, theta has dtype {theta.dtype}")
+        if self._scratch is not None and (
+            self._scratch[0].shape != theta.shape or self._scratch[0].dtype != theta.dtype
+        ):
+            old = self._scratch[0]
+            raise ValueError(
+                f"theta has shape {theta.shape} and dtype {theta.dtype}, earlier steps had "
+                f"{old.shape} and {old.dtype}; call reset() or make a new optimizer"
+            )
+        if out is not None:
+            out = check_out("out", out, theta, grad, "grad")
+        rate = self._rate(theta)
+        if self._scratch is None:
+            for name in self._states:
+                setattr(self, name, np.zeros_like(theta))
+            mask = np.empty(theta.shape, dtype=bool)
+            self._scratch = (np.empty_like(theta), np.empty_like(theta), mask)
+        out = np.empty_like(theta) if out is None else out
+        self.t += 1
+        self._update(theta, grad, rate, out, *self._scratch)
+        return out
+
+    def _rate(self, theta: Array) -> Any:
+        """Return the rate of the next step as a float, or as an array in theta's dtype."""
+        rate = self.lr
+        if callable(rate):
+            rate = _check_lr(rate(self.t), scheduled=True)
+        if isinstance(rate, float):
+            return rate
+        if np.broadcast_shapes(rate.shape, theta.shape) != theta.shape:
+            raise ValueError(f"lr has shape {rate.shape}, theta has shape {theta.shape}")
+        if rate.dtype != theta.dtype:
+            rate = rate.astype(theta.dtype)
+            if not callable(self.lr):
+                self.lr = rate  # cast once, not at every step
+        return rate
+
+    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
+        """Advance the states and write the new parameters to `out`, which may be `theta`."""
+        raise NotImplementedError
+
+
+def _check_lr(lr: Any, *, scheduled: bool = False) -> Any:
+    """Return a learning rate as a float, an array or a callable."""
+    if callable(lr) and not scheduled:
+        return lr
+    if not isinstance(lr, np.ndarray | list | tuple) or np.ndim(lr) == 0:
+        return check_nonnegative("lr", lr) if scheduled else check_positive("lr", lr)
+    rate = check_array("lr", lr)
+    if rate.dtype.kind != "f":
+        raise TypeError(f"lr must be real, got {rate.dtype}")
+    if rate.min() < 0:
+        raise ValueError(f"lr must be >= 0 everywhere, got {rate.min()}")
+    if rate.max() == 0 and not scheduled:
+        raise ValueError("lr must be > 0 somewhere, got only zeros")
+    return rate.copy()

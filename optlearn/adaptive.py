@@ -1,0 +1,280 @@
+r"""Adaptive optimizers: one learning rate per coordinate (chapters 07 and 08).
+
+A valley that is steep one way and flat the other wants small steps in the one and large steps in
+the other direction. Each class here divides by the size of a coordinate's own past gradients, so
+that units and scales drop out. Import them from `optlearn.optimizers`; the notation is explained
+there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optlearn._checks import Array, check_flag, check_fraction, check_nonnegative
+from optlearn._optimizer import Optimizer
+
+__all__ = ["AdaGrad", "Adam", "AdamW", "RMSProp"]
+
+
+class AdaGrad(Optimizer):
+    r"""Divide by the root of all squared gradients so far, coordinate by coordinate.
+
+    .. math::
+        s \leftarrow s + g^2, \qquad \theta \leftarrow \theta - \eta\,\frac{g}{\sqrt{s}+\epsilon}
+
+    Parameters
+    ----------
+    lr : float > 0, array, or callable
+        Learning rate; see `Optimizer`.
+    eps : float, >= 0
+        Keeps the division finite. At 0 a coordinate whose s is 0 does not move.
+
+    Attributes
+    ----------
+    s : ndarray, shape of theta
+        Sum of squared gradients.
+
+    References
+    ----------
+    J. Duchi, E. Hazan and Y. Singer, JMLR 12, 2121-2159 (2011).
+
+    Examples
+    --------
+    >>> AdaGrad(0.1, eps=0.0).step(np.array([0.0, 0.0]), np.array([1e-3, -1e3])).tolist()
+    [-0.1, 0.1]
+    """
+
+    _states: ClassVar[tuple[str, ...]] = ("s",)
+    s: Any
+
+    def __init__(self, lr: Any, *, eps: float = 1e-10) -> None:
+        super().__init__(lr)
+        self.eps = check_nonnegative("eps", eps)
+
+    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
+        a, b, mask = scratch
+        self.s += np.multiply(grad, grad, out=a)
+        _ratio(grad, self.s, self.eps, False, a, b, mask)
+        a *= rate
+        np.subtract(theta, a, out=out)
+
+
+class RMSProp(Optimizer):
+    r"""Divide by a leaky average of squared gradients, so that old ones are forgotten.
+
+    .. math::
+        s \leftarrow \rho s + (1-\rho) g^2, \qquad
+        \theta \leftarrow \theta - \eta\,\frac{g}{\sqrt{s}+\epsilon}
+
+    As Hinton and PyTorch write it: no bias correction, :math:`\epsilon` outside the root. Keras
+    and TensorFlow put it inside (``eps_inside=True``). With bias correction it is `Adam` with
+    ``beta1=0``. PyTorch's default is :math:`\rho = 0.99`, under the name ``alpha``.
+
+    Parameters
+    ----------
+    lr : float > 0, array, or callable
+        Learning rate; see `Optimizer`.
+    rho : float, in [0, 1)
+        How much of the average stays.
+    eps : float, >= 0
+        Keeps the division finite. At 0 a coordinate whose s is 0 does not move.
+    eps_inside : bool
+        Divide by :math:`\sqrt{s+\epsilon}` instead.
+    bias_correction : bool
+        Use :math:`s/(1-\rho^t)` in place of s.
+
+    Attributes
+    ----------
+    s : ndarray, shape of theta
+        Average of squared gradients.
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, Coursera: Neural networks for machine learning, lecture 6.5 (2012).
+
+    Examples
+    --------
+    >>> RMSProp(0.1, rho=0.75, eps=0.0).step(np.array([0.0]), np.array([1e-3])).tolist()
+    [-0.2]
+    """
+
+    _states: ClassVar[tuple[str, ...]] = ("s",)
+    s: Any
+
+    def __init__(
+        self,
+        lr: Any = 1e-3,
+        *,
+        rho: float = 0.9,
+        eps: float = 1e-8,
+        eps_inside: bool = False,
+        bias_correction: bool = False,
+    ) -> None:
+        super().__init__(lr)
+        self.rho = check_fraction("rho", rho)
+        self.eps = check_nonnegative("eps", eps)
+        self.eps_inside = check_flag("eps_inside", eps_inside)
+        self.bias_correction = check_flag("bias_correction", bias_correction)
+
+    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
+        a, b, mask = scratch
+        _average_of_squares(self.s, grad, self.rho, a)
+        s = self.s
+        if self.bias_correction:
+            s = np.divide(s, 1 - self.rho**self.t, out=b)
+        _ratio(grad, s, self.eps, self.eps_inside, a, b, mask)
+        a *= rate
+        np.subtract(theta, a, out=out)
+
+
+class Adam(Optimizer):
+    r"""Momentum over RMSProp, both corrected for having started at 0.
+
+    .. math::
+        m &\leftarrow \beta_1 m + (1-\beta_1) g, &\quad \hat m &= m/(1-\beta_1^t), \\
+        v &\leftarrow \beta_2 v + (1-\beta_2) g^2, &\quad \hat v &= v/(1-\beta_2^t), \\
+        \theta &\leftarrow \theta - \eta\,\hat m/(\sqrt{\hat v}+\epsilon)
+
+    This is Algorithm 1 of Kingma and Ba, and PyTorch's rule. Keras uses the "epsilon hat" form,
+    :math:`\hat\epsilon = \epsilon\sqrt{1-\beta_2^t}`, and 1e-7.
+
+    Parameters
+    ----------
+    lr : float > 0, array, or callable
+        Learning rate; see `Optimizer`.
+    beta1, beta2 : float, in [0, 1)
+        How much of each moving average stays.
+    eps : float, >= 0
+        Keeps the division finite. At 0 a coordinate whose v is 0 does not move.
+    eps_inside : bool
+        Divide by :math:`\sqrt{\hat v+\epsilon}` instead.
+    bias_correction : bool
+        False leaves out both divisions, to see what they are for.
+    amsgrad : bool
+        Use the running maximum of v, then correct it (as PyTorch).
+
+    Attributes
+    ----------
+    m, v : ndarray, shape of theta
+        Moving averages of the gradient and of its square, not corrected.
+    v_max : ndarray, shape of theta
+        Running maximum of v; used only with `amsgrad`.
+
+    References
+    ----------
+    D. P. Kingma and J. Ba, Adam, ICLR 2015, arXiv:1412.6980, Algorithm 1. S. J. Reddi, S. Kale
+    and S. Kumar, On the convergence of Adam and beyond, ICLR 2018, arXiv:1904.09237.
+
+    Examples
+    --------
+    >>> Adam(0.1, eps=0.0).step(np.array([1.0, 1.0]), np.array([1e-3, -1e3])).round(12).tolist()
+    [0.9, 1.1]
+    """
+
+    _states: ClassVar[tuple[str, ...]] = ("m", "v", "v_max")
+    m: Any
+    v: Any
+    v_max: Any
+
+    def __init__(
+        self,
+        lr: Any = 1e-3,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        eps_inside: bool = False,
+        bias_correction: bool = True,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(lr)
+        self.beta1 = check_fraction("beta1", beta1)
+        self.beta2 = check_fraction("beta2", beta2)
+        self.eps = check_nonnegative("eps", eps)
+        self.eps_inside = check_flag("eps_inside", eps_inside)
+        self.bias_correction = check_flag("bias_correction", bias_correction)
+        self.amsgrad = check_flag("amsgrad", amsgrad)
+
+    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
+        a, b, mask = scratch
+        self.m *= self.beta1
+        self.m += np.multiply(grad, 1 - self.beta1, out=a)
+        _average_of_squares(self.v, grad, self.beta2, a)
+        m, v = self.m, self.v
+        if self.amsgrad:
+            v = np.maximum(self.v_max, v, out=self.v_max)
+        if self.bias_correction:
+            m = np.divide(m, 1 - self.beta1**self.t, out=a)
+            v = np.divide(v, 1 - self.beta2**self.t, out=b)
+        _ratio(m, v, self.eps, self.eps_inside, a, b, mask)
+        a *= rate
+        np.subtract(theta, a, out=out)
+
+
+class AdamW(Adam):
+    r"""Adam with weight decay beside the gradient, not inside it.
+
+    First :math:`\theta \leftarrow (1-\eta\lambda)\theta`, then `Adam`'s step. The decay is not
+    divided by :math:`\sqrt{\hat v}`, as that of a penalty added to the loss would be. As PyTorch,
+    the decay is multiplied by the learning rate, also by a scheduled one.
+
+    Parameters
+    ----------
+    lr, beta1, beta2, eps, eps_inside, bias_correction, amsgrad
+        As in `Adam`.
+    weight_decay : float, >= 0
+        :math:`\lambda`, per unit of learning rate.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019,
+    arXiv:1711.05101.
+
+    Examples
+    --------
+    >>> AdamW(0.1, weight_decay=0.5).step(np.array([1.0]), np.array([0.0])).tolist()
+    [0.95]
+    """
+
+    def __init__(self, lr: Any = 1e-3, *, weight_decay: float = 0.01, **adam: Any) -> None:
+        super().__init__(lr, **adam)
+        self.weight_decay = check_nonnegative("weight_decay", weight_decay)
+
+    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
+        a = np.multiply(theta, self.weight_decay, out=scratch[0])
+        a *= rate
+        np.subtract(theta, a, out=out)
+        super()._update(out, grad, rate, out, *scratch)
+
+
+def _average_of_squares(average: Array, grad: Array, decay: float, a: Array) -> None:
+    """Update a moving average of squared gradients in place; `a` is scratch."""
+    average *= decay
+    np.multiply(grad, grad, out=a)
+    a *= 1 - decay
+    average += a
+
+
+def _ratio(
+    top: Array, square: Array, eps: float, inside: bool, a: Array, b: Array, mask: Array
+) -> None:
+    """Write ``top / (sqrt(square) + eps)`` to `a`, or with `eps` inside the root.
+
+    At ``eps = 0`` a quotient with root 0 counts as 0, its limit for a small positive eps.
+    `b` and `mask` are scratch; `top` may be `a`, and `square` may be `b`.
+    """
+    if inside:
+        np.add(square, eps, out=b)
+        np.sqrt(b, out=b)
+    else:
+        np.sqrt(square, out=b)
+        b += eps
+    if eps > 0:
+        np.divide(top, b, out=a)
+        return
+    np.equal(b, 0, out=mask)
+    np.copyto(b, 1, where=mask)
+    np.divide(top, b, out=a)
+    np.copyto(a, 0, where=mask)
