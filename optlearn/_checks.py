@@ -157,11 +157,11 @@ def check_sign_labels(name: str, value: Any) -> Array:
     return labels
 
 
-def check_out(name: str, out: Any, like: Array, other: Array, other_name: str) -> Array:
+def check_out(name: str, out: Any, like: Array, *others: Array, inplace: bool = True) -> Array:
     """Return `out` if a result shaped as `like` can be written to it.
 
-    It may be `like` itself; it must share no memory with `other`, nor with a shifted part of
-    `like`, because both are still read while it is written.
+    It may be `like` itself (where `inplace`), but must share no memory with the other arguments,
+    nor with a shifted part of `like`, because they are still read while it is written.
     """
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
@@ -171,10 +171,12 @@ def check_out(name: str, out: Any, like: Array, other: Array, other_name: str) -
         raise ValueError(f"{name} must have shape {like.shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name} must be writeable, got a read-only array")
-    if np.may_share_memory(out, other):
-        raise ValueError(f"{name} must not overlap {other_name}, got a view of it")
-    if out is not like and np.may_share_memory(out, like) and not _same_memory(out, like):
-        raise ValueError(f"{name} must be theta or memory of its own, got a shifted view of theta")
+    if inplace and _same_memory(out, like):
+        others = tuple(other for other in others if other is not like)
+    else:
+        others = (*others, like)
+    if any(np.may_share_memory(out, other) for other in others):
+        raise ValueError(f"{name} must not overlap another argument, got a view of one")
     return out
 
 

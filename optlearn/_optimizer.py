@@ -19,7 +19,7 @@ from optlearn._checks import (
     check_positive,
 )
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "check_optimizer"]
 
 
 class Optimizer:
@@ -97,7 +97,7 @@ class Optimizer:
                 f"{old.shape} and {old.dtype}; call reset() or make a new optimizer"
             )
         if out is not None:
-            out = check_out("out", out, theta, grad, "grad")
+            out = check_out("out", out, theta, grad)
         rate = self._rate(theta)
         if self._scratch is None:
             for name in self._states:
@@ -143,3 +143,9 @@ def _check_lr(lr: Any, *, scheduled: bool = False) -> Any:
     if rate.max() == 0 and not scheduled:
         raise ValueError("lr must be > 0 somewhere, got only zeros")
     return rate.copy()
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse anything that is not an optimizer of this package."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an optlearn Optimizer, got {optimizer!r}")

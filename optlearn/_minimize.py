@@ -1,0 +1,89 @@
+"""Walk over a test function and keep the whole path; `optlearn.training` makes it available."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optlearn._checks import Array, NonFiniteError, check_array, check_integer
+from optlearn._function import Function
+from optlearn._optimizer import Optimizer, check_optimizer
+
+__all__ = ["Path", "minimize"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """Where `minimize` went.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (steps + 1, ..., n)
+        The start and the point after every step.
+    loss : ndarray, shape (steps + 1, ...)
+        The function's value at each.
+    diverged : bool
+        Whether the run left the finite numbers; then the arrays end with the last finite point.
+    message : str
+        How the run ended.
+    """
+
+    theta: Array
+    loss: Array
+    diverged: bool
+    message: str
+
+
+def minimize(function: Function, theta0: Any, optimizer: Optimizer, steps: int) -> Path:
+    """Let `optimizer` walk over `function` from `theta0`, and keep the path.
+
+    Parameters
+    ----------
+    function : optlearn.functions.Function
+    theta0 : array_like, shape (n,) or (runs, n)
+        The start; not changed.
+    optimizer : Optimizer
+        Used as it is: a fresh one starts with empty memory.
+    steps : int, >= 1
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of these or the shapes do not fit. Divergence raises nothing: it
+        ends the path early and is told in `Path.message`.
+
+    Examples
+    --------
+    >>> from optlearn.functions import Quadratic
+    >>> from optlearn.optimizers import GradientDescent
+    >>> path = minimize(Quadratic([1.0]), [1.0], GradientDescent(0.5), 3)
+    >>> path.theta[:, 0].tolist(), path.message
+    ([1.0, 0.5, 0.25, 0.125], 'took 3 steps')
+    """
+    if not isinstance(function, Function):
+        raise TypeError(f"function must be an optlearn Function, got {function!r}")
+    check_optimizer(optimizer)
+    steps = check_integer("steps", steps)
+    theta = check_array("theta0", theta0)
+    points, losses = [theta.copy()], [function.value(theta)]
+    message = f"took {steps} steps"
+    with np.errstate(over="ignore", invalid="ignore"):
+        for taken in range(steps):
+            try:
+                theta = optimizer.step(theta, function.gradient(theta))
+                value = function.value(theta)
+                if not np.isfinite(value).all():
+                    raise NonFiniteError(f"the function must be finite, got {np.max(value)}")
+            except NonFiniteError as error:
+                message = f"diverged after {taken} steps: {error}; try a smaller lr"
+                break
+            points.append(theta)
+            losses.append(value)
+    diverged = len(points) < steps + 1
+    return Path(np.stack(points), np.stack(losses), diverged, message)
