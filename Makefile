@@ -1,0 +1,95 @@
+# Everything a reader or an author runs. `make help` lists it.
+# Every target sets itself up: the first run makes .venv from the locked requirements.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PORT ?= 8000
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+# Networks as small as the book's lose more to threads than they gain.
+export OPENBLAS_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Only a kernel's own choice of backend draws inline.
+unexport MPLBACKEND
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@echo "make TARGET, where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(INSTALLED) ## make .venv with everything the book needs
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name one:"; \
+		echo "  make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "The book needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+		echo "Name a newer one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its module venv or ensurepip is missing."; \
+		echo "On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; } >&2
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing the locked requirements into $(VENV): a minute or two."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: book
+book: $(INSTALLED) ## build the book from the stored outputs
+	@$(BIN)/jupyter-book build .
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+# An incremental build repeats no warning of the one before: strict means from nothing.
+.PHONY: book-strict
+book-strict: $(INSTALLED) ## build from nothing; every warning is an error
+	@rm -rf _build
+	@$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+.PHONY: serve
+serve: book ## build, then serve the book at http://127.0.0.1:8000 (PORT=...)
+	@echo "Reading at http://127.0.0.1:$(PORT)/ (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+.PHONY: test
+test: $(INSTALLED) ## unit tests, doctests and every notebook (PYTEST_ARGS=...)
+	@$(BIN)/python -m pytest -m "not browser" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+.PHONY: test-site
+test-site: book-strict ## build strictly, then test every page in Chromium
+	@$(BIN)/python -m pytest -m browser tests/test_site.py $(PYTEST_ARGS)
+
+.PHONY: notebooks
+notebooks: $(INSTALLED) ## run the chapters whose outputs are out of date
+	@$(BIN)/python tools/run_notebooks.py
+
+.PHONY: lint
+lint: $(INSTALLED) ## style, spelling and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
+	@$(BIN)/python tools/notebook_text.py | $(BIN)/codespell -
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: $(INSTALLED) ## run the benchmarks, if there are any
+	@for file in $(wildcard benchmarks/*.py); do echo "$$file"; $(BIN)/python $$file || exit 1; done
+
+.PHONY: lock
+lock: ## renew requirements.lock from requirements.txt (needs uv)
+	@uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
+		--no-emit-package optlearn --no-annotate --no-header --output-file requirements.lock \
+		requirements.txt
+
+.PHONY: clean
+clean: ## delete the built book and the caches
+	@rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
