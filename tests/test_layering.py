@@ -20,7 +20,7 @@ LAYERS = (
     {"_checks"},
     {"_function", "_optimizer", "activations"},
     {"adaptive", "datasets", "functions", "losses", "schedules"},
-    {"networks", "optimizers"},
+    {"_minimize", "networks", "optimizers"},
     {"gradients", "training"},
     {"quantization", "transfer"},
     {"sweeps"},
@@ -30,7 +30,7 @@ LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in 
 PLOTTING = "plotting"
 PLOTTING_MAY_IMPORT = {"_checks"}
 
-NUMERIC_TOP_LEVEL = {"numpy"}
+NUMERIC_TOP_LEVEL = {"numpy", "tqdm"}
 NUMERIC_INSIDE_FUNCTIONS = {"numpy", "scipy", "sklearn", "tqdm"}
 PLOTTING_THIRD_PARTY = {"IPython", "matplotlib", "mpl_toolkits", "numpy"}
 
@@ -213,7 +213,7 @@ SOUND = '"""Why."""\n__all__ = ["f"]\ndef f(): ...\n'
         ("training", SOUND + "def _g():\n    import matplotlib\n", "matplotlib inside a function"),
         ("training", SOUND + "def _g():\n    import torch\n", "torch inside a function"),
         ("training", SOUND + "import scipy.linalg\n", "scipy at module level"),
-        ("training", SOUND + "from tqdm.auto import tqdm\n", "tqdm at module level"),
+        ("datasets", SOUND + "from sklearn import datasets\n", "sklearn at module level"),
         ("training", SOUND + "x = __import__('torch')\n", "torch at module level"),
         ("training", SOUND + "import importlib as i\ni.import_module('jax')\n", "imports jax"),
         ("plotting", SOUND + "from optlearn.functions import Function\n", "takes arrays"),
@@ -244,7 +244,8 @@ def test_a_fault_is_found(tmp_path: Path, module: str, source: str, fault: str) 
         ("__init__", '"""Why."""\n__version__ = "1"\n'),
         ("losses", SOUND + "import math\nimport numpy as np\nfrom optlearn._checks import x\n"),
         ("training", SOUND + "from optlearn.networks import MLP\nfrom optlearn import losses\n"),
-        ("training", SOUND + "def _g():\n    from tqdm.auto import tqdm\n"),
+        ("training", SOUND + "from tqdm import tqdm\n"),
+        ("datasets", SOUND + "def _g():\n    from sklearn import datasets\n"),
         ("plotting", SOUND + "import matplotlib.pyplot as plt\nfrom optlearn import _checks\n"),
         ("losses", '"""Why.\n' + "more\n" * 500 + '"""\n__all__ = ["f"]\ndef f(): ...\n'),
         ("_checks", '"""Why."""\n__all__ = ["f"]\ndef f(): ...\ndef shared(): ...\n'),
