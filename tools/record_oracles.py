@@ -387,10 +387,69 @@ def record_networks(seed: int) -> Record:
     }
 
 
+# Schedules --------------------------------------------------------------------------
+
+
+def torch_rates(name: str, steps: int, **arguments: Any) -> list[float]:
+    """Rates that a scheduler of ``torch.optim.lr_scheduler`` sets for steps 0, 1, ..."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps - 1):
+        optimizer.step()
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def record_schedules(seed: int) -> Record:
+    """Rates of five schedules whose peak or start is 0.5; nothing in them is random."""
+    length = 40
+    table = {
+        "step_decay": ("StepLR", {"every": 7, "factor": 0.3}, {"step_size": 7, "gamma": 0.3}),
+        "exponential": ("ExponentialLR", {"rate": 0.93}, {"gamma": 0.93}),
+        "cosine": (
+            "CosineAnnealingLR",
+            {"steps": length - 1, "final": 0.01},
+            {"T_max": length - 1, "eta_min": 0.01},
+        ),
+        "linear_warmup": (
+            "LinearLR",
+            {"steps": 8},
+            {"start_factor": 1 / 8, "total_iters": 7},
+        ),
+        "one_cycle": (
+            "OneCycleLR",
+            {"steps": length, "warm": 0.35, "start_divisor": 10.0, "final_divisor": 100.0},
+            {
+                "max_lr": 0.5,
+                "total_steps": length,
+                "pct_start": 0.35,
+                "div_factor": 10.0,
+                "final_div_factor": 100.0,
+                "cycle_momentum": False,
+            },
+        ),
+    }
+    return {
+        "versions": versions(),
+        "lr": 0.5,
+        "runs": {
+            name: {
+                "source": f"torch.optim.lr_scheduler.{torch_name}",
+                "arguments": ours,
+                "rates": torch_rates(torch_name, length, **theirs),
+            }
+            for name, (torch_name, ours, theirs) in table.items()
+        },
+    }
+
+
 RECORDERS = {
     "optimizers": record_optimizers,
     "losses": record_losses,
     "networks": record_networks,
+    "schedules": record_schedules,
 }
 
 
