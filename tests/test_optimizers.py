@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
-
-from optlearn.optimizers import Adam, AdaGrad, AdamW, GradientDescent, Momentum, RMSProp
+from optlearn.optimizers import AdaGrad, Adam, AdamW, GradientDescent, Momentum, RMSProp
 
 Array = NDArray[Any]
 ORACLE = load("optimizers")
@@ -262,7 +261,8 @@ def test_a_copy_continues_on_its_own(make: Callable[..., Any]) -> None:
     theta = trajectory(optimizer, start, gradients[:10])[-1]
     twin = optimizer.copy()
     trajectory(twin, np.zeros(5), 7.0 * gradients)  # must not disturb the original
-    assert twin.t == 30 and optimizer.t == 10
+    assert twin.t == 30
+    assert optimizer.t == 10
     assert_array_equal(trajectory(optimizer.copy(), theta, gradients[10:]), whole[10:])
     assert_array_equal(trajectory(optimizer, theta, gradients[10:]), whole[10:])
 
@@ -424,9 +424,7 @@ def test_corrected_rmsprop_is_adam_without_first_moment(seed: int) -> None:
     start, gradients = random_run(seed)
     rmsprop = RMSProp(0.1, rho=0.99, eps=1e-6, bias_correction=True)
     adam = Adam(0.1, beta1=0.0, beta2=0.99, eps=1e-6)
-    assert_array_equal(
-        trajectory(rmsprop, start, gradients), trajectory(adam, start, gradients)
-    )
+    assert_array_equal(trajectory(rmsprop, start, gradients), trajectory(adam, start, gradients))
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
