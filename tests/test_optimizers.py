@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+
 from optlearn.optimizers import AdaGrad, Adam, AdamW, GradientDescent, Momentum, RMSProp
 
 Array = NDArray[Any]
@@ -180,8 +181,9 @@ def test_nothing_is_allocated_after_the_first_step_in_place(
         growth = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-    # Python numbers and NumPy's iterators come and go; one array would be 800,000 bytes.
-    assert growth < (2000 if rate == "array" else 1000)
+    # Python numbers and NumPy's iterators come and go; an array of theta's shape would be
+    # 800,000 bytes, a mask of it 100,000.
+    assert growth < 4000
 
 
 @every_variant
