@@ -137,14 +137,13 @@ class Quadratic(Function):
 
     def __init__(self, hessian: Any, center: Any = None) -> None:
         matrix = check_array("hessian", hessian)
-        if matrix.ndim == 1:
-            matrix = np.diag(matrix)
+        matrix = np.diag(matrix) if matrix.ndim == 1 else matrix.copy()
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"hessian must have shape (n, n) or (n,), got {matrix.shape}")
         if not np.allclose(matrix, matrix.T, rtol=1e-12, atol=0):
             raise ValueError(f"hessian must be symmetric, got {matrix.tolist()}")
         n = len(matrix)
-        c = np.zeros(n) if center is None else check_array("center", center, targets=True)
+        c = np.zeros(n) if center is None else check_array("center", center, targets=True).copy()
         if c.shape != (n,):
             raise ValueError(f"center must have shape ({n},), got {c.shape}")
         eigenvalues = np.linalg.eigvalsh(matrix)
