@@ -148,11 +148,17 @@ class Quadratic(Function):
             raise ValueError(f"center must have shape ({n},), got {c.shape}")
         eigenvalues = np.linalg.eigvalsh(matrix)
         self.matrix, self.center, self.eigenvalues = matrix, c, eigenvalues
+
+        def gradient(theta: Array) -> Array:
+            dtype = theta.dtype  # float32 points get float32 answers
+            slope: Array = (theta - c.astype(dtype)) @ matrix.astype(dtype)
+            return slope
+
         super().__init__(
             "quadratic",
-            lambda theta: 0.5 * ((theta - c) * ((theta - c) @ matrix)).sum(axis=-1),
-            lambda theta: (theta - c) @ matrix,
-            lambda theta: np.broadcast_to(matrix, (*theta.shape[:-1], n, n)).copy(),
+            lambda theta: 0.5 * ((theta - c.astype(theta.dtype)) * gradient(theta)).sum(axis=-1),
+            gradient,
+            lambda theta: np.broadcast_to(matrix, (*theta.shape, n)).astype(theta.dtype),
             c[None, :] if eigenvalues[0] > 0 else None,
             np.stack([c - 2.0, c + 2.0], axis=-1),
         )

@@ -194,6 +194,17 @@ def test_a_quadratic_knows_its_eigenvalues_its_centre_and_whether_it_has_a_minim
     assert Quadratic(np.array([1.0, -1.0])).minimum is None
 
 
+@every_function
+def test_float32_points_get_float32_answers(function: Function) -> None:
+    theta = points(function, 2, (5,))
+    single = theta.astype(np.float32)
+    for method in (function.value, function.gradient, function.hessian):
+        expected = method(theta)
+        assert method(single).dtype == np.float32
+        # Points and results round to 6e-8; steep functions enlarge the rounding of the point.
+        assert_allclose(method(single), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
 def test_a_quadratic_keeps_its_own_matrix() -> None:
     matrix, centre = np.diag([1.0, 2.0]), np.ones(2)
     bowl = Quadratic(matrix, centre)
