@@ -95,10 +95,7 @@ def minibatches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[A
     >>> [len(batch) for batch in minibatches(10, 4, np.random.default_rng(0))]
     [4, 4, 2]
     """
-    n, batch_size = check_integer("n", n), check_integer("batch_size", batch_size)
-    check_rng("rng", rng)
-    if batch_size > n:
-        raise ValueError(f"batch_size must be <= n = {n}, got {batch_size}")
+    n, batch_size = _check_batches(n, batch_size, rng)
     order = rng.permutation(n)
     return (order[start : start + batch_size] for start in range(0, n, batch_size))
 
@@ -158,7 +155,7 @@ def fit(
     x, y = _check_pair("data", data)
     check_optimizer(optimizer)
     epochs = check_integer("epochs", epochs)
-    minibatches(len(x), batch_size, rng)  # refuses a bad batch_size or rng now
+    _check_batches(len(x), batch_size, rng)
     held_out = None if validation is None else _check_pair("validation", validation)
     limit = None if clip_norm is None else check_positive("clip_norm", clip_norm)
     patience = epochs if patience is None else check_integer("patience", patience)
@@ -272,6 +269,15 @@ def clip_by_norm(grad: Any, max_norm: float, out: Array | None = None) -> tuple[
     norm = _norm(grad)
     np.multiply(grad, min(1.0, max_norm / norm) if norm > 0 else 1.0, out=out)
     return out, norm
+
+
+def _check_batches(n: Any, batch_size: Any, rng: Any) -> tuple[int, int]:
+    """Refuse arguments of `minibatches` without drawing from `rng`."""
+    n, batch_size = check_integer("n", n), check_integer("batch_size", batch_size)
+    check_rng("rng", rng)
+    if batch_size > n:
+        raise ValueError(f"batch_size must be <= n = {n}, got {batch_size}")
+    return n, batch_size
 
 
 def _norm(grad: Array) -> float:
