@@ -158,9 +158,10 @@ def fit(
     _check_batches(len(x), batch_size, rng)
     held_out = None if validation is None else _check_pair("validation", validation)
     limit = None if clip_norm is None else check_positive("clip_norm", clip_norm)
-    patience = epochs if patience is None else check_integer("patience", patience)
-    if patience < epochs and held_out is None:
-        raise ValueError(f"patience needs validation data, got patience={patience} alone")
+    if patience is not None:
+        patience = check_integer("patience", patience)
+        if held_out is None:
+            raise ValueError(f"patience needs validation data, got patience={patience} alone")
     network.loss_and_grad(theta, x[:1], y[:1], loss)  # unfit data fail here, not as divergence
 
     history = History(theta)
@@ -191,9 +192,9 @@ def fit(
                 continue
             if history.validation_loss[-1] < lowest:
                 lowest, history.best_epoch = history.validation_loss[-1], epoch
-                if patience < epochs:
+                if patience is not None:
                     history.theta = theta.copy()
-            elif epoch - (history.best_epoch or 0) >= patience:
+            elif patience is not None and epoch - (history.best_epoch or 0) >= patience:
                 history.message = (
                     f"stopped after {epoch} epochs: no lower validation loss since epoch "
                     f"{history.best_epoch}"
