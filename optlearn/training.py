@@ -282,8 +282,13 @@ def _check_batches(n: Any, batch_size: Any, rng: Any) -> tuple[int, int]:
 
 
 def _norm(grad: Array) -> float:
-    """Return the Euclidean length of a vector."""
-    return float(np.linalg.norm(grad))
+    """Return the Euclidean length of a vector, also where its square overflows."""
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(grad))
+    if np.isinf(norm):
+        largest = float(np.abs(grad).max())
+        norm = largest * float(np.linalg.norm(grad / largest))
+    return norm
 
 
 def _epoch_mean(step_loss: list[float], n: int, batch_size: int) -> float:
