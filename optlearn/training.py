@@ -173,8 +173,9 @@ def fit(
                 for batch in minibatches(len(x), batch_size, rng):
                     value, _ = network.loss_and_grad(theta, x[batch], y[batch], loss, out=grad)
                     norm = _norm(grad) if limit is None else clip_by_norm(grad, limit, out=grad)[1]
+                    step_loss = _finite(value)
                     optimizer.step(theta, grad, out=theta)
-                    history.step_loss.append(float(value))
+                    history.step_loss.append(step_loss)
                     history.grad_norm.append(norm)
                     history.gradient_evaluations += len(batch)
                 history.loss.append(_epoch_mean(history.step_loss, len(x), batch_size))
@@ -291,6 +292,13 @@ def _norm(grad: Array) -> float:
     return norm
 
 
+def _finite(value: Any) -> float:
+    """Return a loss as a float; an infinite one ends the run."""
+    if not np.isfinite(value):
+        raise NonFiniteError(f"the loss must be finite, got {value}")
+    return float(value)
+
+
 def _epoch_mean(step_loss: list[float], n: int, batch_size: int) -> float:
     """Average the last epoch's batch losses over samples: a ragged last batch counts less."""
     sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
@@ -302,8 +310,10 @@ def _validate(
 ) -> None:
     """Append validation loss, and accuracy where the targets are class numbers."""
     x, y = held_out
-    history.validation_loss.append(float(loss(network.forward(theta, x), y)[0]))
-    if y.dtype.kind in "iu" and y.min() >= 0:
+    history.validation_loss.append(_finite(loss(network.forward(theta, x), y)[0]))
+    outputs = network.sizes[-1]
+    one_each = y.ndim == 1 or (outputs == 1 and y.shape == (len(y), 1))
+    if one_each and y.dtype.kind in "iu" and y.min() >= 0 and y.max() < max(outputs, 2):
         history.validation_accuracy.append(accuracy(network, theta, x, y))
 
 
