@@ -137,23 +137,28 @@ class Quadratic(Function):
 
     def __init__(self, hessian: Any, center: Any = None) -> None:
         matrix = check_array("hessian", hessian)
-        if matrix.ndim == 1:
-            matrix = np.diag(matrix)
+        matrix = np.diag(matrix) if matrix.ndim == 1 else matrix.copy()
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"hessian must have shape (n, n) or (n,), got {matrix.shape}")
         if not np.allclose(matrix, matrix.T, rtol=1e-12, atol=0):
             raise ValueError(f"hessian must be symmetric, got {matrix.tolist()}")
         n = len(matrix)
-        c = np.zeros(n) if center is None else check_array("center", center, targets=True)
+        c = np.zeros(n) if center is None else check_array("center", center, targets=True).copy()
         if c.shape != (n,):
             raise ValueError(f"center must have shape ({n},), got {c.shape}")
         eigenvalues = np.linalg.eigvalsh(matrix)
         self.matrix, self.center, self.eigenvalues = matrix, c, eigenvalues
+
+        def gradient(theta: Array) -> Array:
+            dtype = theta.dtype  # float32 points get float32 answers
+            slope: Array = (theta - c.astype(dtype)) @ matrix.astype(dtype)
+            return slope
+
         super().__init__(
             "quadratic",
-            lambda theta: 0.5 * ((theta - c) * ((theta - c) @ matrix)).sum(axis=-1),
-            lambda theta: (theta - c) @ matrix,
-            lambda theta: np.broadcast_to(matrix, (*theta.shape[:-1], n, n)).copy(),
+            lambda theta: 0.5 * ((theta - c.astype(theta.dtype)) * gradient(theta)).sum(axis=-1),
+            gradient,
+            lambda theta: np.broadcast_to(matrix, (*theta.shape, n)).astype(theta.dtype),
             c[None, :] if eigenvalues[0] > 0 else None,
             np.stack([c - 2.0, c + 2.0], axis=-1),
         )

@@ -41,8 +41,18 @@ class Optimizer:
     _states: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, lr: Any) -> None:
-        self.lr = _check_lr(lr)
+        self.lr = lr
         self.reset()
+
+    @property
+    def lr(self) -> Any:
+        """Learning rate; it may be replaced between two steps."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: Any) -> None:
+        self._lr = _check_lr(lr)
+        self._cast_lr: Array | None = None
 
     def reset(self) -> None:
         """Forget every step: t and all states are 0 again."""
@@ -116,13 +126,18 @@ class Optimizer:
             rate = _check_lr(rate(self.t), scheduled=True)
         if isinstance(rate, float):
             return rate
-        if np.broadcast_shapes(rate.shape, theta.shape) != theta.shape:
+        fits = rate.ndim <= theta.ndim and all(
+            r in (1, n) for r, n in zip(rate.shape[::-1], theta.shape[::-1], strict=False)
+        )
+        if not fits:
             raise ValueError(f"lr has shape {rate.shape}, theta has shape {theta.shape}")
-        if rate.dtype != theta.dtype:
-            rate = rate.astype(theta.dtype)
-            if not callable(self.lr):
-                self.lr = rate  # cast once, not at every step
-        return rate
+        if rate.dtype == theta.dtype:
+            return rate
+        if callable(self.lr):
+            return rate.astype(theta.dtype)
+        if self._cast_lr is None or self._cast_lr.dtype != theta.dtype:
+            self._cast_lr = rate.astype(theta.dtype)  # once, not at every step
+        return self._cast_lr
 
     def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
         """Advance the states and write the new parameters to `out`, which may be `theta`."""

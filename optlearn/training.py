@@ -95,10 +95,7 @@ def minibatches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[A
     >>> [len(batch) for batch in minibatches(10, 4, np.random.default_rng(0))]
     [4, 4, 2]
     """
-    n, batch_size = check_integer("n", n), check_integer("batch_size", batch_size)
-    check_rng("rng", rng)
-    if batch_size > n:
-        raise ValueError(f"batch_size must be <= n = {n}, got {batch_size}")
+    n, batch_size = _check_batches(n, batch_size, rng)
     order = rng.permutation(n)
     return (order[start : start + batch_size] for start in range(0, n, batch_size))
 
@@ -158,12 +155,13 @@ def fit(
     x, y = _check_pair("data", data)
     check_optimizer(optimizer)
     epochs = check_integer("epochs", epochs)
-    minibatches(len(x), batch_size, rng)  # refuses a bad batch_size or rng now
+    _check_batches(len(x), batch_size, rng)
     held_out = None if validation is None else _check_pair("validation", validation)
     limit = None if clip_norm is None else check_positive("clip_norm", clip_norm)
-    patience = epochs if patience is None else check_integer("patience", patience)
-    if patience < epochs and held_out is None:
-        raise ValueError(f"patience needs validation data, got patience={patience} alone")
+    if patience is not None:
+        patience = check_integer("patience", patience)
+        if held_out is None:
+            raise ValueError(f"patience needs validation data, got patience={patience} alone")
     network.loss_and_grad(theta, x[:1], y[:1], loss)  # unfit data fail here, not as divergence
 
     history = History(theta)
@@ -175,8 +173,9 @@ def fit(
                 for batch in minibatches(len(x), batch_size, rng):
                     value, _ = network.loss_and_grad(theta, x[batch], y[batch], loss, out=grad)
                     norm = _norm(grad) if limit is None else clip_by_norm(grad, limit, out=grad)[1]
+                    step_loss = _finite(value)
                     optimizer.step(theta, grad, out=theta)
-                    history.step_loss.append(float(value))
+                    history.step_loss.append(step_loss)
                     history.grad_norm.append(norm)
                     history.gradient_evaluations += len(batch)
                 history.loss.append(_epoch_mean(history.step_loss, len(x), batch_size))
@@ -194,9 +193,9 @@ def fit(
                 continue
             if history.validation_loss[-1] < lowest:
                 lowest, history.best_epoch = history.validation_loss[-1], epoch
-                if patience < epochs:
+                if patience is not None:
                     history.theta = theta.copy()
-            elif epoch - (history.best_epoch or 0) >= patience:
+            elif patience is not None and epoch - (history.best_epoch or 0) >= patience:
                 history.message = (
                     f"stopped after {epoch} epochs: no lower validation loss since epoch "
                     f"{history.best_epoch}"
@@ -274,9 +273,30 @@ def clip_by_norm(grad: Any, max_norm: float, out: Array | None = None) -> tuple[
     return out, norm
 
 
+def _check_batches(n: Any, batch_size: Any, rng: Any) -> tuple[int, int]:
+    """Refuse arguments of `minibatches` without drawing from `rng`."""
+    n, batch_size = check_integer("n", n), check_integer("batch_size", batch_size)
+    check_rng("rng", rng)
+    if batch_size > n:
+        raise ValueError(f"batch_size must be <= n = {n}, got {batch_size}")
+    return n, batch_size
+
+
 def _norm(grad: Array) -> float:
-    """Return the Euclidean length of a vector."""
-    return float(np.linalg.norm(grad))
+    """Return the Euclidean length of a vector, also where its square overflows."""
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(grad))
+    if np.isinf(norm):
+        largest = float(np.abs(grad).max())
+        norm = largest * float(np.linalg.norm(grad / largest))
+    return norm
+
+
+def _finite(value: Any) -> float:
+    """Return a loss as a float; an infinite one ends the run."""
+    if not np.isfinite(value):
+        raise NonFiniteError(f"the loss must be finite, got {value}")
+    return float(value)
 
 
 def _epoch_mean(step_loss: list[float], n: int, batch_size: int) -> float:
@@ -290,8 +310,10 @@ def _validate(
 ) -> None:
     """Append validation loss, and accuracy where the targets are class numbers."""
     x, y = held_out
-    history.validation_loss.append(float(loss(network.forward(theta, x), y)[0]))
-    if y.dtype.kind in "iu" and y.min() >= 0:
+    history.validation_loss.append(_finite(loss(network.forward(theta, x), y)[0]))
+    outputs = network.sizes[-1]
+    one_each = y.ndim == 1 or (outputs == 1 and y.shape == (len(y), 1))
+    if one_each and y.dtype.kind in "iu" and y.min() >= 0 and y.max() < max(outputs, 2):
         history.validation_accuracy.append(accuracy(network, theta, x, y))
 
 

@@ -1,0 +1,24 @@
+"""Settings shared by every test: the same hypothesis examples on every machine."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# derandomize: a failure met once is met again; no deadline: continuous-integration
+# machines are busy; few examples: whole trajectories are compared in each of them.
+settings.register_profile(
+    "optlearn",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("optlearn")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker of the tests that need PyTorch and optax."""
+    config.addinivalue_line(
+        "markers", "oracle_live: runs PyTorch and optax, where they are installed"
+    )
