@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from optlearn._checks import (
+    Array,
     check_array,
     check_fraction,
     check_integer,
@@ -42,7 +43,6 @@ __all__ = [
     "two_moons",
 ]
 
-Array = NDArray[Any]
 _Pair = tuple[Array, Array]
 
 # An IDX file starts with two zero bytes, the element type (8: uint8) and the number of axes.
@@ -96,6 +96,7 @@ class Dataset:
     n_classes: int
 
     def __post_init__(self) -> None:
+        """Check that the parts fit together, then keep read-only views of the arrays."""
         check_integer("n_classes", self.n_classes)
         for part in ("train", "test"):
             x = check_array(f"x_{part}", getattr(self, f"x_{part}"))
@@ -117,6 +118,7 @@ class Dataset:
             )
 
     def __repr__(self) -> str:
+        """Show shapes; the arrays themselves would fill the screen."""
         return (
             f"Dataset({self.name!r}, train {self.x_train.shape}, test {self.x_test.shape}, "
             f"{self.n_classes} classes)"
@@ -209,11 +211,11 @@ def load_mnist10k(
 
 def _images(name: str, train: _Pair, test: _Pair, white: int, dtype: np.dtype[Any]) -> Dataset:
     """Build the data set of images whose levels run from 0 to `white`, labels 0 to 9."""
-    arrays: list[Array] = []
-    for levels, labels in (train, test):
-        arrays.append(np.divide(levels.reshape(len(levels), -1), white, dtype=dtype))
-        arrays.append(labels.astype(np.int64))
-    return Dataset(name, *arrays, image_shape=train[0].shape[1:], n_classes=10)
+    (x_train, y_train), (x_test, y_test) = (
+        (np.divide(levels.reshape(len(levels), -1), white, dtype=dtype), labels.astype(np.int64))
+        for levels, labels in (train, test)
+    )
+    return Dataset(name, x_train, y_train, x_test, y_test, train[0].shape[1:], n_classes=10)
 
 
 def load_digits(

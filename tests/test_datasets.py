@@ -46,7 +46,7 @@ def raw_mnist10k():
 
 
 def rows(x):
-    """The rows of `x` as sorted bytes: equal lists hold the same rows, whatever the order."""
+    """Sort the rows of `x` as bytes: equal lists hold the same rows, whatever the order."""
     return sorted(row.tobytes() for row in x)
 
 
