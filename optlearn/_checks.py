@@ -36,16 +36,18 @@ class NonFiniteError(ValueError):
     """A NaN or an infinity where a number is needed: a bad input, or a run that diverged."""
 
 
-def all_finite(array: Array) -> bool:
-    """Tell whether no element is NaN or infinite, without allocating an array in the usual case.
+def all_finite(array: Array, other: Array | None = None) -> bool:
+    """Tell whether no element is NaN or infinite, in one pass that allocates no array.
 
-    The sum of squares is finite only if every element is; it is one fast pass. Only when it is
-    not finite (large but finite numbers may overflow it) is every element looked at.
+    The sum of squares, or of products with `other`, is finite only if every element of both is:
+    NaN and infinity survive every product and every sum, as NaN if nothing else. Only when that
+    sum is not finite (large but finite numbers may overflow it) is every element looked at.
     """
+    other = array if other is None else other
     with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(abs(np.vdot(array, array))):
+        if math.isfinite(abs(np.vdot(array, other))):
             return True
-    return bool(np.isfinite(array).all())
+    return bool(np.isfinite(array).all() and np.isfinite(other).all())
 
 
 def check_array(name: str, value: Any, *, targets: bool = False, finite: bool = True) -> Array:
@@ -138,7 +140,7 @@ def check_labels(name: str, value: Any, classes: int) -> Array:
         raise TypeError(f"{name} must be integers from 0 to {classes - 1}, got {labels.dtype}")
     if labels.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {labels.shape}")
-    low, high = labels.min(), labels.max()
+    low, high = np.minimum.reduce(labels, axis=None), np.maximum.reduce(labels, axis=None)
     if low < 0 or high >= classes:
         bad = low if low < 0 else high
         raise ValueError(f"{name} must be integers from 0 to {classes - 1}, got {bad}")

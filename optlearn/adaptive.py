@@ -8,6 +8,7 @@ there.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,8 +57,8 @@ class AdaGrad(Optimizer):
     def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
         a, b, mask = scratch
         self.s += np.multiply(grad, grad, out=a)
-        _ratio(grad, self.s, self.eps, False, a, b, mask)
-        a *= rate
+        _ratio(grad, self.s, 1.0, self.eps, False, a, b, mask)
+        _scale(a, rate, 1.0)
         np.subtract(theta, a, out=out)
 
 
@@ -121,11 +122,9 @@ class RMSProp(Optimizer):
     def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
         a, b, mask = scratch
         _average_of_squares(self.s, grad, self.rho, a)
-        s = self.s
-        if self.bias_correction:
-            s = np.divide(s, 1 - self.rho**self.t, out=b)
-        _ratio(grad, s, self.eps, self.eps_inside, a, b, mask)
-        a *= rate
+        correction = 1 - self.rho**self.t if self.bias_correction else 1.0
+        _ratio(grad, self.s, correction, self.eps, self.eps_inside, a, b, mask)
+        _scale(a, rate, math.sqrt(correction))
         np.subtract(theta, a, out=out)
 
 
@@ -174,6 +173,7 @@ class Adam(Optimizer):
     """
 
     _states: ClassVar[tuple[str, ...]] = ("m", "v", "v_max")
+    _averages: ClassVar[tuple[str, ...]] = ("m",)
     m: Any
     v: Any
     v_max: Any
@@ -202,14 +202,13 @@ class Adam(Optimizer):
         self.m *= self.beta1
         self.m += np.multiply(grad, 1 - self.beta1, out=a)
         _average_of_squares(self.v, grad, self.beta2, a)
-        m, v = self.m, self.v
-        if self.amsgrad:
-            v = np.maximum(self.v_max, v, out=self.v_max)
-        if self.bias_correction:
-            m = np.divide(m, 1 - self.beta1**self.t, out=a)
-            v = np.divide(v, 1 - self.beta2**self.t, out=b)
-        _ratio(m, v, self.eps, self.eps_inside, a, b, mask)
-        a *= rate
+        v = np.maximum(self.v_max, self.v, out=self.v_max) if self.amsgrad else self.v
+        # m_hat / (sqrt(v_hat) + eps) with the divisions by c1 and c2 taken out of the arrays,
+        # as Kingma and Ba propose at the end of section 2.
+        c1 = 1 - self.beta1**self.t if self.bias_correction else 1.0
+        c2 = 1 - self.beta2**self.t if self.bias_correction else 1.0
+        _ratio(self.m, v, c2, self.eps, self.eps_inside, a, b, mask)
+        _scale(a, rate, math.sqrt(c2) / c1)
         np.subtract(theta, a, out=out)
 
 
@@ -258,19 +257,28 @@ def _average_of_squares(average: Array, grad: Array, decay: float, a: Array) -> 
 
 
 def _ratio(
-    top: Array, square: Array, eps: float, inside: bool, a: Array, b: Array, mask: Array
+    top: Array,
+    square: Array,
+    correction: float,
+    eps: float,
+    inside: bool,
+    a: Array,
+    b: Array,
+    mask: Array,
 ) -> None:
-    """Write ``top / (sqrt(square) + eps)`` to `a`, or with `eps` inside the root.
+    r"""Write :math:`t/(\sqrt{q} + \epsilon\sqrt{c})` to `a`: top t, square q, correction c.
 
-    At ``eps = 0`` a quotient with root 0 counts as 0, its limit for a small positive eps.
-    `b` and `mask` are scratch; `top` may be `a`, and `square` may be `b`.
+    Times :math:`\sqrt c` that is :math:`t/(\sqrt{q/c} + \epsilon)`, the quotient we want, without
+    dividing an array by c. With `eps` inside the root it is :math:`t/\sqrt{q + \epsilon c}`. At
+    ``eps = 0`` a quotient with root 0 counts as 0, its limit for a small positive eps. `b` and
+    `mask` are scratch.
     """
     if inside:
-        np.add(square, eps, out=b)
+        np.add(square, eps * correction, out=b)
         np.sqrt(b, out=b)
     else:
         np.sqrt(square, out=b)
-        b += eps
+        b += eps * math.sqrt(correction)
     if eps > 0:
         np.divide(top, b, out=a)
         return
@@ -278,3 +286,12 @@ def _ratio(
     np.copyto(b, 1, where=mask)
     np.divide(top, b, out=a)
     np.copyto(a, 0, where=mask)
+
+
+def _scale(a: Array, rate: Any, factor: float) -> None:
+    """Multiply `a` by a rate and a number, in one pass where the rate is a number too."""
+    if isinstance(rate, float):
+        a *= rate * factor
+    else:
+        a *= rate
+        a *= factor

@@ -266,7 +266,7 @@ def load_digits(
     kind = _float_dtype(dtype)
     fraction = check_fraction("test_fraction", test_fraction, zero=False)
     seed = 0 if rng is None else _sklearn_seed(check_rng("rng", rng))
-    from sklearn import datasets, model_selection  # type: ignore[import-untyped]
+    from sklearn import datasets, model_selection
 
     bunch = datasets.load_digits()
     n = len(bunch.target)
@@ -280,7 +280,9 @@ def load_digits(
         np.arange(n), test_size=n_test, stratify=bunch.target, random_state=seed
     )
     images, labels = bunch.images, bunch.target
-    return _images("digits", (images[train], labels[train]), (images[test], labels[test]), 16, kind)
+    return _images(
+        "digits", (images[train], labels[train]), (images[test], labels[test]), 16, kind
+    )
 
 
 def load_mnist(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float64) -> Dataset:
@@ -405,7 +407,7 @@ def two_moons(n: int, *, noise: float, rng: np.random.Generator) -> tuple[Array,
     n = check_integer("n", n)
     noise = check_nonnegative("noise", noise)
     seed = _sklearn_seed(check_rng("rng", rng))
-    from sklearn.datasets import make_moons  # type: ignore[import-untyped]
+    from sklearn.datasets import make_moons
 
     x, y = make_moons(n, noise=noise, random_state=seed)
     return x, y.astype(np.int64)

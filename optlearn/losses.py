@@ -235,16 +235,18 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Array]:
     if y.shape not in (z.shape[:-1], z.shape[-2:-1]):
         raise ValueError(f"labels must have shape {z.shape[-2:-1]} to fit logits, got {y.shape}")
     batch, classes = z.shape[-2:]
+    right = (y[..., None] == np.arange(classes)).astype(z.dtype)
     with np.errstate(under="ignore"):
-        shifted = z - z.real.max(axis=-1, keepdims=True)
+        # Softmax does not change when all logits of a sample are shifted: the largest becomes 0.
+        shifted = z - np.maximum.reduce(z.real, axis=-1, keepdims=True)
         gradient = np.exp(shifted)
-        total = gradient.sum(axis=-1, keepdims=True)
+        total = np.add.reduce(gradient, axis=-1, keepdims=True)
+        shifted *= right
+        per_sample = np.log(total[..., 0]) - np.add.reduce(shifted, axis=-1)
         gradient /= total
-        right = y[..., None] == np.arange(classes)
-        value = (np.log(total[..., 0]) - (shifted * right).sum(axis=-1)).mean(axis=-1)
         gradient -= right
         gradient /= batch
-    return value, gradient
+    return np.add.reduce(per_sample, axis=-1) / batch, gradient
 
 
 def hinge(logits: Any, labels: Any) -> tuple[Any, Array]:

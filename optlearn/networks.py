@@ -25,6 +25,7 @@ from optlearn.losses import softmax_cross_entropy
 __all__ = ["MLP"]
 
 Loss = Callable[[Any, Any], tuple[Any, Array]]
+Layers = list[tuple[Array, Array]]
 
 
 class MLP:
@@ -121,7 +122,7 @@ class MLP:
             theta[start:middle] = rng.normal(scale=math.sqrt(variance), size=n_in * n_out)
         return theta.astype(dtype)
 
-    def unpack(self, theta: Array) -> list[tuple[Array, Array]]:
+    def unpack(self, theta: Array) -> Layers:
         """Return the layers of `theta` as views: writing to one changes `theta`.
 
         Parameters
@@ -216,18 +217,7 @@ class MLP:
         if not callable(loss):
             raise TypeError(f"loss must be a callable of logits and y, got {loss!r}")
         grad = np.empty_like(theta) if out is None else check_out("out", out, theta, inplace=False)
-        layers, slots = self._views(theta), self._views(grad)
-        a = self._propagate(layers, x)
-        value, delta = loss(a[-1], y)
-        for index in range(len(layers) - 1, -1, -1):
-            grad_w, grad_b = slots[index]
-            np.matmul(a[index].swapaxes(-1, -2), delta, out=grad_w)
-            np.sum(delta, axis=-2, out=grad_b)
-            if index > 0:
-                weights = layers[index][0]
-                delta = delta @ weights.swapaxes(-1, -2)
-                delta *= self._phi_prime(a[index])
-        return value, grad
+        return self._backpropagate(self._views(theta), self._views(grad), x, y, loss), grad
 
     def predict(self, theta: Any, x: Any) -> Array:
         """Return the most probable class of every sample.
@@ -262,14 +252,14 @@ class MLP:
             raise ValueError(f"x must have shape ({front}, {self.sizes[0]}), got {x.shape}")
         return np.asarray(x, dtype=theta.dtype)
 
-    def _views(self, theta: Array) -> list[tuple[Array, Array]]:
+    def _views(self, theta: Array) -> Layers:
         front = theta.shape[:-1]
         return [
             (theta[..., start:middle].reshape(*front, *shape), theta[..., middle:stop])
             for start, middle, stop, shape in self._layout
         ]
 
-    def _propagate(self, layers: list[tuple[Array, Array]], x: Array) -> list[Array]:
+    def _propagate(self, layers: Layers, x: Array) -> list[Array]:
         """Run the forward pass and keep every layer's output for the backward pass."""
         a = [x]
         for weights, bias in layers:
@@ -277,3 +267,17 @@ class MLP:
             z += bias[..., None, :]
             a.append(self._phi(z) if len(a) < len(layers) else z)
         return a
+
+    def _backpropagate(self, layers: Layers, slots: Layers, x: Array, y: Any, loss: Loss) -> Any:
+        """Fill the gradient's views `slots` and return the loss; nothing is checked here."""
+        a = self._propagate(layers, x)
+        value, delta = loss(a[-1], y)
+        for index in range(len(layers) - 1, -1, -1):
+            grad_w, grad_b = slots[index]
+            np.matmul(a[index].swapaxes(-1, -2), delta, out=grad_w)
+            np.add.reduce(delta, axis=-2, out=grad_b)
+            if index > 0:
+                weights = layers[index][0]
+                delta = delta @ weights.swapaxes(-1, -2)
+                delta *= self._phi_prime(a[index])
+        return value

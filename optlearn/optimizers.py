@@ -92,6 +92,7 @@ class Momentum(Optimizer):
     """
 
     _states: ClassVar[tuple[str, ...]] = ("u",)
+    _averages: ClassVar[tuple[str, ...]] = ("u",)
     u: Any
 
     def __init__(self, lr: Any, *, beta: float = 0.9, form: str = "heavy-ball") -> None:

@@ -6,6 +6,7 @@ mini-batches and keeps a `History`. A run that diverges stops, says so and keeps
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -162,18 +163,20 @@ def fit(
         patience = check_integer("patience", patience)
         if held_out is None:
             raise ValueError(f"patience needs validation data, got patience={patience} alone")
-    network.loss_and_grad(theta, x[:1], y[:1], loss)  # unfit data fail here, not as divergence
+    x = x.astype(theta.dtype, copy=False)
+    _, grad = network.loss_and_grad(theta, x[:1], y[:1], loss)  # unfit data fail here
 
-    history = History(theta)
-    lowest, grad = np.inf, np.empty_like(theta)
+    history, lowest = History(theta), np.inf
+    layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
     bar = tqdm(range(1, epochs + 1), disable=not check_flag("progress", progress), unit="epoch")
     with bar, np.errstate(over="ignore", invalid="ignore"):
         for epoch in bar:
             try:
                 for batch in minibatches(len(x), batch_size, rng):
-                    value, _ = network.loss_and_grad(theta, x[batch], y[batch], loss, out=grad)
-                    norm = _norm(grad) if limit is None else clip_by_norm(grad, limit, out=grad)[1]
-                    step_loss = _finite(value)
+                    value = network._backpropagate(layers, slots, x[batch], y[batch], loss)
+                    step_loss, norm = _finite("loss", value), _finite("gradient", _norm(grad))
+                    if limit is not None and norm > limit:
+                        grad *= limit / norm
                     optimizer.step(theta, grad, out=theta)
                     history.step_loss.append(step_loss)
                     history.grad_norm.append(norm)
@@ -284,18 +287,18 @@ def _check_batches(n: Any, batch_size: Any, rng: Any) -> tuple[int, int]:
 
 def _norm(grad: Array) -> float:
     """Return the Euclidean length of a vector, also where its square overflows."""
-    with np.errstate(over="ignore"):
-        norm = float(np.linalg.norm(grad))
-    if np.isinf(norm):
-        largest = float(np.abs(grad).max())
-        norm = largest * float(np.linalg.norm(grad / largest))
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = math.sqrt(np.vdot(grad, grad))
+        if math.isinf(norm):
+            largest = float(np.abs(grad).max())
+            norm = largest * float(np.linalg.norm(grad / largest))
     return norm
 
 
-def _finite(value: Any) -> float:
-    """Return a loss as a float; an infinite one ends the run."""
-    if not np.isfinite(value):
-        raise NonFiniteError(f"the loss must be finite, got {value}")
+def _finite(name: str, value: Any) -> float:
+    """Return a number as a float; an infinite one ends the run."""
+    if not math.isfinite(value):
+        raise NonFiniteError(f"the {name} must be finite, got {value}")
     return float(value)
 
 
@@ -310,7 +313,9 @@ def _validate(
 ) -> None:
     """Append validation loss, and accuracy where the targets are class numbers."""
     x, y = held_out
-    history.validation_loss.append(_finite(loss(network.forward(theta, x), y)[0]))
+    history.validation_loss.append(
+        _finite("validation loss", loss(network.forward(theta, x), y)[0])
+    )
     outputs = network.sizes[-1]
     one_each = y.ndim == 1 or (outputs == 1 and y.shape == (len(y), 1))
     if one_each and y.dtype.kind in "iu" and y.min() >= 0 and y.max() < max(outputs, 2):
