@@ -280,7 +280,9 @@ def load_digits(
         np.arange(n), test_size=n_test, stratify=bunch.target, random_state=seed
     )
     images, labels = bunch.images, bunch.target
-    return _images("digits", (images[train], labels[train]), (images[test], labels[test]), 16, kind)
+    return _images(
+        "digits", (images[train], labels[train]), (images[test], labels[test]), 16, kind
+    )
 
 
 def load_mnist(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float64) -> Dataset:
