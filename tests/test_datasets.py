@@ -240,7 +240,10 @@ def not_gzip(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (cut_short, "train-images-idx3-ubyte must have 3936 bytes for shape (5, 28, 28), got 3935"),
+        (
+            cut_short,
+            "train-images-idx3-ubyte must have 3936 bytes for shape (5, 28, 28), got 3935",
+        ),
         (cut_inside_the_header, "train-images-idx3-ubyte must have at least 16 bytes, got 4"),
         (wrong_magic, "train-images-idx3-ubyte must start with the number 2051, got 2049"),
         (a_label_missing, "must hold a label for each of 5 images, got 4"),

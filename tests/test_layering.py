@@ -26,13 +26,14 @@ LAYERS = (
     {"sweeps"},
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
-# Stands beside the layers: it takes arrays, draws them, and is imported by the book alone.
-PLOTTING = "plotting"
-PLOTTING_MAY_IMPORT = {"_checks"}
+# Beside them stand the modules that draw: they take arrays, and the book alone imports `plotting`.
+DRAWING = ({"_checks"}, {"_style"}, {"_animation", "_landscape"}, {"plotting"})
+DRAWING_LAYER_OF = {module: number for number, layer in enumerate(DRAWING) for module in layer}
+DRAWS = set(DRAWING_LAYER_OF) - {"_checks"}
 
 NUMERIC_TOP_LEVEL = {"numpy", "tqdm"}
 NUMERIC_INSIDE_FUNCTIONS = {"numpy", "scipy", "sklearn", "tqdm"}
-PLOTTING_THIRD_PARTY = {"IPython", "matplotlib", "mpl_toolkits", "numpy"}
+DRAWING_THIRD_PARTY = {"IPython", "cycler", "matplotlib", "numpy"}
 
 MAX_LINES = 250
 
@@ -91,19 +92,20 @@ def import_faults(module: str, tree: ast.Module) -> Iterator[str]:
         where = f"{module}.py:{found.line}"
         if found.root == "optlearn":
             target = found.name.removeprefix("optlearn").removeprefix(".").split(".")[0]
+            order = DRAWING_LAYER_OF if module in DRAWS else LAYER_OF
             if not target:
                 yield f"{where}: imports the whole package, not a module of it"
-            elif target not in LAYER_OF and target != PLOTTING:
+            elif target not in LAYER_OF and target not in DRAWS:
                 yield f"{where}: imports optlearn.{target}, which is in no layer"
-            elif module == PLOTTING and target not in PLOTTING_MAY_IMPORT:
-                yield f"{where}: plotting takes arrays, it may not import {target}"
-            elif module != PLOTTING and target == PLOTTING:
-                yield f"{where}: only the book imports plotting"
-            elif module in LAYER_OF and LAYER_OF[target] >= LAYER_OF[module]:
+            elif module not in DRAWS and target in DRAWS:
+                yield f"{where}: only the book imports what draws"
+            elif module in DRAWS and target not in DRAWING_LAYER_OF:
+                yield f"{where}: what draws takes arrays, it may not import {target}"
+            elif module in order and order[target] >= order[module]:
                 yield f"{where}: {target} is not in a layer before {module}"
         elif found.root not in sys.stdlib_module_names:
-            if module == PLOTTING:
-                allowed = PLOTTING_THIRD_PARTY
+            if module in DRAWS:
+                allowed = DRAWING_THIRD_PARTY
             else:
                 allowed = NUMERIC_INSIDE_FUNCTIONS if found.inside_function else NUMERIC_TOP_LEVEL
             if found.root not in allowed:
@@ -175,7 +177,7 @@ def faults(package: Path) -> list[str]:
     found = []
     for path in sorted(package.rglob("*.py")):
         module = path.relative_to(package).with_suffix("").as_posix()
-        if module not in LAYER_OF and module not in {PLOTTING, "__init__"}:
+        if module not in LAYER_OF and module not in DRAWS | {"__init__"}:
             found.append(f"{module}.py: in no layer; give it a place in tests/test_layering.py")
             continue
         source = path.read_text(encoding="utf-8")
@@ -207,7 +209,11 @@ SOUND = '"""Why."""\n__all__ = ["f"]\ndef f(): ...\n'
         ("losses", SOUND + "import optlearn.networks as n\n", "not in a layer before losses"),
         ("losses", SOUND + "import optlearn\n", "imports the whole package"),
         ("losses", SOUND + "def _g():\n    import optlearn.sweeps\n", "not in a layer before"),
-        ("training", SOUND + "from optlearn.plotting import x\n", "only the book imports"),
+        (
+            "training",
+            SOUND + "from optlearn.plotting import x\n",
+            "only the book imports what draws",
+        ),
         ("training", SOUND + "from optlearn.helpers import x\n", "which is in no layer"),
         ("training", SOUND + "import matplotlib.pyplot as plt\n", "matplotlib at module level"),
         ("training", SOUND + "def _g():\n    import matplotlib\n", "matplotlib inside a function"),
@@ -217,6 +223,7 @@ SOUND = '"""Why."""\n__all__ = ["f"]\ndef f(): ...\n'
         ("training", SOUND + "x = __import__('torch')\n", "torch at module level"),
         ("training", SOUND + "import importlib as i\ni.import_module('jax')\n", "imports jax"),
         ("plotting", SOUND + "from optlearn.functions import Function\n", "takes arrays"),
+        ("_style", SOUND + "from optlearn.plotting import x\n", "not in a layer before _style"),
         ("plotting", SOUND + "import pandas\n", "pandas at module level"),
         ("helpers", SOUND, "in no layer; give it a place"),
         ("quantization/kernels", SOUND, "in no layer; give it a place"),
@@ -246,7 +253,8 @@ def test_a_fault_is_found(tmp_path: Path, module: str, source: str, fault: str) 
         ("training", SOUND + "from optlearn.networks import MLP\nfrom optlearn import losses\n"),
         ("training", SOUND + "from tqdm import tqdm\n"),
         ("datasets", SOUND + "def _g():\n    from sklearn import datasets\n"),
-        ("plotting", SOUND + "import matplotlib.pyplot as plt\nfrom optlearn import _checks\n"),
+        ("_style", SOUND + "import matplotlib.pyplot as plt\nfrom optlearn import _checks\n"),
+        ("plotting", SOUND + "from optlearn._style import x\nfrom optlearn._checks import y\n"),
         ("losses", '"""Why.\n' + "more\n" * 500 + '"""\n__all__ = ["f"]\ndef f(): ...\n'),
         ("_checks", '"""Why."""\n__all__ = ["f"]\ndef f(): ...\ndef shared(): ...\n'),
     ],

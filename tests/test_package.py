@@ -174,7 +174,8 @@ def public_objects() -> Iterator[tuple[str, object]]:
         module = importlib.import_module(f"optlearn.{name}")
         for public in module.__all__:
             value = getattr(module, public)
-            if callable(value) and getattr(value, "__module__", "").startswith("optlearn"):
+            ours = getattr(value, "__module__", "").startswith("optlearn")
+            if callable(value) and ours and not getattr(value, "_is_protocol", False):
                 yield f"{name}.{public}", value
 
 

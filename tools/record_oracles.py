@@ -156,7 +156,13 @@ def optimizer_table() -> Iterator[tuple[str, str, dict[str, Any], str, Stepper]]
         )
         adam = {"beta1": 0.8, "beta2": 0.99, "eps": 1e-6}
         torch_adam = {"betas": (0.8, 0.99), "eps": 1e-6}
-        yield "adam" + suffix, "Adam", adam, "torch.optim.Adam", torch_stepper("Adam", **torch_adam)
+        yield (
+            "adam" + suffix,
+            "Adam",
+            adam,
+            "torch.optim.Adam",
+            torch_stepper("Adam", **torch_adam),
+        )
         yield (
             "adamw" + suffix,
             "AdamW",

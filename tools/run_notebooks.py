@@ -198,7 +198,11 @@ def normalise(nb: Any) -> None:
         seen[name] = seen.get(name, 0) + 1
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
         cell.metadata = nbformat.from_dict(
-            {key: cell.metadata[key] for key in ("mystnb", "reason", "tags") if key in cell.metadata}
+            {
+                key: cell.metadata[key]
+                for key in ("mystnb", "reason", "tags")
+                if key in cell.metadata
+            }
         )
 
 
@@ -227,8 +231,12 @@ def notebooks(folder: Path = BOOK) -> list[Path]:
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Run the book's notebooks and store their outputs.")
-    parser.add_argument("notebook", nargs="*", type=Path, help="notebooks to run, out of date or not")
+    parser = argparse.ArgumentParser(
+        description="Run the book's notebooks and store their outputs."
+    )
+    parser.add_argument(
+        "notebook", nargs="*", type=Path, help="notebooks to run, out of date or not"
+    )
     parser.add_argument("--all", action="store_true", help="run every notebook of book/")
     parser.add_argument("--check", action="store_true", help="list those out of date, run nothing")
     parser.add_argument(
