@@ -64,10 +64,15 @@ class Function:
         for label, part in (("value", value), ("gradient", gradient), ("hessian", hessian)):
             if not callable(part):
                 raise TypeError(f"{label} must be a callable of theta, got {part!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {name!r}")
         self.name = name
         self.domain = check_array("domain", domain)
         if self.domain.ndim != 2 or self.domain.shape[1] != 2:
             raise ValueError(f"domain must have shape (n, 2), got {self.domain.shape}")
+        for low, high in self.domain.tolist():
+            if low >= high:
+                raise ValueError(f"domain must go from lower to upper end, got {[low, high]}")
         self.minimum = None if minimum is None else check_array("minimum", minimum)
         if self.minimum is not None and self.minimum.shape[1:] != (self.dimension,):
             raise ValueError(
@@ -137,6 +142,8 @@ class Quadratic(Function):
 
     def __init__(self, hessian: Any, center: Any = None) -> None:
         matrix = check_array("hessian", hessian)
+        if matrix.dtype.kind == "c":
+            raise TypeError(f"hessian must be real, got {matrix.dtype}")
         matrix = np.diag(matrix) if matrix.ndim == 1 else matrix.copy()
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"hessian must have shape (n, n) or (n,), got {matrix.shape}")

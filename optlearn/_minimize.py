@@ -71,6 +71,10 @@ def minimize(function: Function, theta0: Any, optimizer: Optimizer, steps: int) 
     check_optimizer(optimizer)
     steps = check_integer("steps", steps)
     theta = check_array("theta0", theta0)
+    if theta.dtype.kind == "c":
+        raise TypeError(f"theta0 must be real, got {theta.dtype}")
+    if theta.ndim == 0 or theta.shape[-1] != function.dimension:
+        raise ValueError(f"theta0 must have shape (..., {function.dimension}), got {theta.shape}")
     points, losses = [theta.copy()], [function.value(theta)]
     message = f"took {steps} steps"
     with np.errstate(over="ignore", invalid="ignore"):

@@ -53,6 +53,7 @@ def finite_difference(
     >>> finite_difference(lambda x: x[0] ** 2 + 3 * x[1], np.array([2.0, 1.0])).round(6).tolist()
     [4.0, 3.0]
     """
+    _check_callable(f)
     theta = _check_vector(theta)
     scheme = check_choice("scheme", scheme, ("central", "forward"))
     if h is None:
@@ -109,6 +110,7 @@ def complex_step(f: Callable[[Array], Any], theta: Any, *, h: float = 1e-30) -> 
     >>> bool(complex_step(lambda x: np.exp(x[0]), np.array([1.0]))[0] == np.exp(1.0))
     True
     """
+    _check_callable(f)
     theta = _check_vector(theta)
     h = check_positive("h", h)
     gradient: Array = np.empty_like(theta)
@@ -166,6 +168,12 @@ def _check_vector(theta: Any) -> Array:
     if array.ndim != 1:
         raise ValueError(f"theta must have shape (n,), got {array.shape}")
     return array
+
+
+def _check_callable(f: Any) -> None:
+    """Refuse an `f` that cannot be called."""
+    if not callable(f):
+        raise TypeError(f"f must be a callable of theta, got {f!r}")
 
 
 def _call(f: Callable[[Array], Any], theta: Array) -> float:

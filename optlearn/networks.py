@@ -113,7 +113,10 @@ class MLP:
         """
         check_rng("rng", rng)
         check_choice("scheme", scheme, ("he", "glorot"))
-        dtype = np.dtype(dtype)
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         theta = np.zeros(self.n_parameters)
@@ -216,7 +219,9 @@ class MLP:
         x = self._check_x(theta, x)
         if not callable(loss):
             raise TypeError(f"loss must be a callable of logits and y, got {loss!r}")
-        grad = np.empty_like(theta) if out is None else check_out("out", out, theta, inplace=False)
+        grad = np.empty_like(theta)
+        if out is not None:
+            grad = check_out("out", out, theta, x, np.asarray(y), inplace=False)
         return self._backpropagate(self._views(theta), self._views(grad), x, y, loss), grad
 
     def predict(self, theta: Any, x: Any) -> Array:
@@ -246,6 +251,8 @@ class MLP:
 
     def _check_x(self, theta: Array, x: Any) -> Array:
         x = check_array("x", x)
+        if x.dtype.kind == "c" and theta.dtype.kind != "c":
+            raise TypeError(f"x must be real, as theta is, got {x.dtype}")
         runs = theta.shape[:-1]
         if x.ndim < 2 or x.shape[-1] != self.sizes[0] or x.shape[:-2] not in ((), runs):
             front = ", ".join(["batch", *(["or (runs, batch"] if runs else [])])

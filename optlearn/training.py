@@ -164,7 +164,11 @@ def fit(
         if held_out is None:
             raise ValueError(f"patience needs validation data, got patience={patience} alone")
     x = x.astype(theta.dtype, copy=False)
-    _, grad = network.loss_and_grad(theta, x[:1], y[:1], loss)  # unfit data fail here
+    _, grad = network.loss_and_grad(theta, x[:1], y[:1], loss)
+    for inputs, targets in [(x, y)] if held_out is None else [(x, y), held_out]:
+        # What does not fit is refused now, not in mid-training and not as divergence.
+        network.forward(theta, inputs[:1])
+        loss(np.zeros((len(inputs), network.sizes[-1]), theta.dtype), targets)
 
     history, lowest = History(theta), np.inf
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
@@ -227,7 +231,8 @@ def accuracy(network: MLP, theta: Any, x: Any, y: Any) -> float:
     TypeError, ValueError
         If shapes do not fit or labels are not integers.
     """
-    predicted = network.predict(_check_theta(network, theta), x)
+    theta = _check_theta(network, theta)
+    predicted = network.predict(theta, x)
     labels = check_labels("y", y, max(network.sizes[-1], 2))
     if labels.shape not in (predicted.shape, (*predicted.shape, 1)):
         raise ValueError(f"y must have shape {predicted.shape}, got {labels.shape}")
