@@ -363,7 +363,12 @@ def animate(
     return player(
         still.getvalue(),
         (width, height),
-        (window.x0 * width, (1 - window.y1) * height, window.width * width, window.height * height),
+        (
+            window.x0 * width,
+            (1 - window.y1) * height,
+            window.width * width,
+            window.height * height,
+        ),
         tracks,
         frames=frames,
         interval=interval,

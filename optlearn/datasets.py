@@ -11,7 +11,6 @@ may be left out, the split is a fixed one.
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 from dataclasses import dataclass
@@ -28,10 +27,10 @@ from optlearn._checks import (
     check_fraction,
     check_integer,
     check_labels,
-    check_nonnegative,
-    check_real,
     check_rng,
 )
+from optlearn._idx import Pair, read_pair
+from optlearn._toy import blobs, noisy_line, sklearn_seed, two_moons
 
 __all__ = [
     "Dataset",
@@ -42,11 +41,6 @@ __all__ = [
     "noisy_line",
     "two_moons",
 ]
-
-_Pair = tuple[Array, Array]
-
-# An IDX file starts with two zero bytes, the element type (8: uint8) and the number of axes.
-_IDX_MAGIC = {1: 0x801, 3: 0x803}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,11 +146,6 @@ def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(dtype)
 
 
-def _sklearn_seed(rng: np.random.Generator) -> int:
-    """Draw the integer seed through which scikit-learn follows a NumPy generator."""
-    return int(rng.integers(2**32))
-
-
 def load_mnist10k(
     *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float64
 ) -> Dataset:
@@ -209,7 +198,7 @@ def load_mnist10k(
     return _images("mnist10k", train, test, 255, kind)
 
 
-def _images(name: str, train: _Pair, test: _Pair, white: int, dtype: np.dtype[Any]) -> Dataset:
+def _images(name: str, train: Pair, test: Pair, white: int, dtype: np.dtype[Any]) -> Dataset:
     """Build the data set of images whose levels run from 0 to `white`, labels 0 to 9."""
     (x_train, y_train), (x_test, y_test) = (
         (np.divide(levels.reshape(len(levels), -1), white, dtype=dtype), labels.astype(np.int64))
@@ -265,7 +254,7 @@ def load_digits(
     """
     kind = _float_dtype(dtype)
     fraction = check_fraction("test_fraction", test_fraction, zero=False)
-    seed = 0 if rng is None else _sklearn_seed(check_rng("rng", rng))
+    seed = 0 if rng is None else sklearn_seed(check_rng("rng", rng))
     from sklearn import datasets, model_selection
 
     bunch = datasets.load_digits()
@@ -331,198 +320,5 @@ def load_mnist(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float64) -
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a folder's name or path, got {path!r}")
     folder = Path(path)
-    train, test = (_read_pair(folder, part) for part in ("train", "t10k"))
+    train, test = (read_pair(folder, part) for part in ("train", "t10k"))
     return _images("mnist", train, test, 255, kind)
-
-
-def _read_pair(folder: Path, part: str) -> _Pair:
-    images = _read_idx(folder, f"{part}-images-idx3-ubyte", axes=3)
-    labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", axes=1)
-    if len(images) != len(labels):
-        raise ValueError(
-            f"{part}-labels-idx1-ubyte must hold a label for each of {len(images)} images, "
-            f"got {len(labels)}"
-        )
-    return images, labels
-
-
-def _read_idx(folder: Path, name: str, *, axes: int) -> Array:
-    """Read one IDX file of unsigned bytes: magic number, a size for each axis, the bytes."""
-    plain, packed = folder / name, folder / f"{name}.gz"
-    if plain.is_file():
-        content = plain.read_bytes()
-    elif packed.is_file():
-        try:
-            content = gzip.decompress(packed.read_bytes())
-        except (OSError, EOFError) as error:
-            raise ValueError(f"{name}.gz must be a whole gzip file, got: {error}") from error
-    else:
-        raise FileNotFoundError(f"path must hold {name} or {name}.gz, got {folder}")
-    header = 4 * (1 + axes)
-    if len(content) < header:
-        raise ValueError(f"{name} must have at least {header} bytes, got {len(content)}")
-    magic, *shape = (int(number) for number in np.frombuffer(content[:header], dtype=">u4"))
-    if magic != _IDX_MAGIC[axes]:
-        raise ValueError(f"{name} must start with the number {_IDX_MAGIC[axes]}, got {magic}")
-    size = header + math.prod(shape)
-    if len(content) != size:
-        raise ValueError(
-            f"{name} must have {size} bytes for shape {tuple(shape)}, got {len(content)}"
-        )
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
-
-
-def two_moons(n: int, *, noise: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    r"""Draw two interleaved half circles, a two-class problem that no straight line solves.
-
-    Class 0 lies on :math:`(\cos\alpha, \sin\alpha)`, class 1 on
-    :math:`(1 - \cos\alpha, \tfrac12 - \sin\alpha)`, with :math:`0 \le \alpha \le \pi`; normal
-    noise is added to both coordinates. This is scikit-learn's ``make_moons``, shuffled.
-
-    Parameters
-    ----------
-    n : int >= 1
-        Number of samples; ``n // 2`` of them are in class 0.
-    noise : float >= 0
-        Standard deviation of the noise.
-    rng : numpy.random.Generator
-        Decides noise and order.
-
-    Returns
-    -------
-    x : array, shape (n, 2)
-    y : array of int64, shape (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type or is out of range.
-
-    Examples
-    --------
-    >>> x, y = two_moons(200, noise=0.1, rng=np.random.default_rng(0))
-    >>> x.shape, np.bincount(y)
-    ((200, 2), array([100, 100]))
-    """
-    n = check_integer("n", n)
-    noise = check_nonnegative("noise", noise)
-    seed = _sklearn_seed(check_rng("rng", rng))
-    from sklearn.datasets import make_moons
-
-    x, y = make_moons(n, noise=noise, random_state=seed)
-    return x, y.astype(np.int64)
-
-
-def blobs(
-    n: int, *, classes: int = 3, spread: float, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    r"""Draw round clouds of points, a cloud a class, around centres on the unit circle.
-
-    Class :math:`k` is normal around :math:`(\cos\alpha_k, \sin\alpha_k)` with
-    :math:`\alpha_k = 2\pi k / C`, so that the best classifier is known: the nearest centre. With
-    two classes it errs with probability :math:`\Phi(-1/\text{spread})`, :math:`\Phi` being the
-    standard normal distribution function. This is scikit-learn's ``make_blobs``, shuffled, with
-    fixed centres in place of random ones, which may fall on one another.
-
-    Parameters
-    ----------
-    n : int >= classes
-        Number of samples, shared among the classes as equally as possible.
-    classes : int >= 1
-        Number of classes :math:`C`.
-    spread : float >= 0
-        Standard deviation of a cloud, in each coordinate.
-    rng : numpy.random.Generator
-        Decides points and order.
-
-    Returns
-    -------
-    x : array, shape (n, 2)
-    y : array of int64, shape (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type or is out of range.
-
-    Examples
-    --------
-    >>> x, y = blobs(100, classes=3, spread=0.2, rng=np.random.default_rng(0))
-    >>> x.shape, np.bincount(y)
-    ((100, 2), array([34, 33, 33]))
-    """
-    classes = check_integer("classes", classes)
-    n = check_integer("n", n, minimum=classes)
-    spread = check_nonnegative("spread", spread)
-    seed = _sklearn_seed(check_rng("rng", rng))
-    from sklearn.datasets import make_blobs
-
-    angle = 2 * np.pi * np.arange(classes) / classes
-    centers = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    x, y = make_blobs(n, centers=centers, cluster_std=spread, random_state=seed)
-    return x, y.astype(np.int64)
-
-
-def noisy_line(
-    n: int,
-    *,
-    slope: float,
-    intercept: float,
-    noise: float,
-    rng: np.random.Generator,
-    outliers: int = 0,
-    shift: float = 10.0,
-) -> tuple[Array, Array]:
-    r"""Draw points around a straight line, on request with some targets far off.
-
-    .. math:: y = \text{slope} \cdot x + \text{intercept} + \text{noise} \cdot \xi,
-        \qquad x \sim U[-1, 1], \quad \xi \sim N(0, 1).
-
-    Then `outliers` of the targets, drawn without replacement, are raised by `shift`. They all go
-    the same way, so that they do not cancel in a mean. They are drawn last: equal generators
-    give the same points with and without outliers, but for the raised targets.
-
-    Parameters
-    ----------
-    n : int >= 1
-        Number of samples.
-    slope, intercept : float
-        The line.
-    noise : float >= 0
-        Standard deviation of the noise, in units of y.
-    rng : numpy.random.Generator
-        Decides inputs, noise and which targets are raised.
-    outliers : int from 0 to n
-        Number of raised targets.
-    shift : float
-        How far they are raised, in units of y.
-
-    Returns
-    -------
-    x : array, shape (n, 1)
-    y : array, shape (n, 1)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type or is out of range.
-
-    Examples
-    --------
-    >>> x, y = noisy_line(50, slope=2.0, intercept=1.0, noise=0.0, rng=np.random.default_rng(0))
-    >>> x.shape, bool(np.allclose(y, 2 * x + 1))
-    ((50, 1), True)
-    """
-    n = check_integer("n", n)
-    slope = check_real("slope", slope, "in (-inf, inf)")
-    intercept = check_real("intercept", intercept, "in (-inf, inf)")
-    noise = check_nonnegative("noise", noise)
-    outliers = check_integer("outliers", outliers, minimum=0)
-    shift = check_real("shift", shift, "in (-inf, inf)")
-    if outliers > n:
-        raise ValueError(f"outliers must be <= n = {n}, got {outliers}")
-    rng = check_rng("rng", rng)
-    x = rng.uniform(-1, 1, size=(n, 1))
-    y = slope * x + intercept + noise * rng.standard_normal((n, 1))
-    y[rng.choice(n, size=outliers, replace=False)] += shift
-    return x, y

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optlearn"
 
 LAYERS = (
     {"_checks"},
-    {"_function", "_optimizer", "activations"},
+    {"_function", "_idx", "_optimizer", "_toy", "activations"},
     {"adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},
     {"gradients", "training"},
