@@ -697,7 +697,7 @@ def test_the_call_that_the_rows_spoil_works(name: str) -> None:
     call(**arguments)
 
 
-@pytest.mark.parametrize(("name", "argument", "value", "error", "message"), rows())
+@pytest.mark.parametrize(("name", "argument", "value", "error", "message"), list(rows()))
 def test_a_bad_argument_is_refused_by_name_and_leaves_everything_as_it_was(
     name: str, argument: str, value: Any, error: type[Exception], message: str
 ) -> None:

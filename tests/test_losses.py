@@ -160,7 +160,9 @@ def test_gradients_agree_with_the_complex_step(name: str, seed: int) -> None:
 
 @every_loss
 @given(seed=seeds)
-def test_every_loss_is_convex_and_its_gradient_supports_it_from_below(name: str, seed: int) -> None:
+def test_every_loss_is_convex_and_its_gradient_supports_it_from_below(
+    name: str, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     here, there = rng.normal(scale=3.0, size=(2, 3, 4))
     target = targets(name, (3, 4), rng)
