@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # derandomize: a failure met once is met again; no deadline: continuous-integration
@@ -15,10 +14,3 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("optlearn")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of the tests that need PyTorch and optax."""
-    config.addinivalue_line(
-        "markers", "oracle_live: runs PyTorch and optax, where they are installed"
-    )

@@ -44,7 +44,7 @@ Stepper = Callable[[Array, Array, float], Array]
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries the numbers come from."""
+    """Name the versions of the libraries the numbers come from."""
     return {
         "torch": torch.__version__,
         "optax": optax.__version__,
@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 
 
 def gradient_sequence(seed: int) -> tuple[Array, Array]:
-    """Starting point (6,) and gradients (STEPS, 6) with scales from 1e-3 to 1e3."""
+    """Draw a starting point (6,) and gradients (STEPS, 6) with scales from 1e-3 to 1e3."""
     rng = np.random.default_rng(seed)
     gradients = rng.normal(size=(STEPS, 6))
     gradients[:, 0] *= 1e-3
@@ -70,7 +70,7 @@ def gradient_sequence(seed: int) -> tuple[Array, Array]:
 
 
 def torch_stepper(name: str, **arguments: Any) -> Stepper:
-    """An optimizer of ``torch.optim`` on one float64 parameter."""
+    """Wrap an optimizer of ``torch.optim`` on one float64 parameter."""
     parameter = torch.zeros(6, dtype=torch.float64)
     optimizer = getattr(torch.optim, name)([parameter], lr=1.0, **arguments)
 
@@ -85,7 +85,7 @@ def torch_stepper(name: str, **arguments: Any) -> Stepper:
 
 
 def optax_stepper(transform: optax.GradientTransformation) -> Stepper:
-    """An optax transformation of the gradient, followed by a step of size lr."""
+    """Wrap an optax transformation of the gradient, followed by a step of size lr."""
     state = transform.init(jnp.zeros(6))
 
     def step(theta: Array, gradient: Array, lr: float) -> Array:
@@ -239,7 +239,7 @@ def optimizer_table() -> Iterator[tuple[str, str, dict[str, Any], str, Stepper]]
 
 
 def record_optimizers(seed: int) -> Record:
-    """Steps of every variant on one sequence of gradients."""
+    """Record the steps of every variant on one sequence of gradients."""
     start, gradients = gradient_sequence(seed)
     runs: dict[str, Record] = {}
     for run, class_name, arguments, source, step in optimizer_table():
@@ -280,7 +280,7 @@ TORCH_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 
 
 def targets(loss: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Targets that suit the loss: classes, probabilities, signs or real numbers."""
+    """Draw targets that suit the loss: classes, probabilities, signs or real numbers."""
     if loss == "softmax_cross_entropy":
         return rng.integers(shape[1], size=shape[0])
     if loss == "binary_cross_entropy":
@@ -291,7 +291,7 @@ def targets(loss: str, shape: tuple[int, int], rng: np.random.Generator) -> Arra
 
 
 def record_losses(seed: int) -> Record:
-    """Value and gradient of every loss at ordinary and at extreme logits."""
+    """Record value and gradient of every loss at ordinary and at extreme logits."""
     rng = np.random.default_rng(seed)
     cases = []
     for loss, torch_loss in TORCH_LOSSES.items():
@@ -345,7 +345,7 @@ def torch_forward(
     sizes: tuple[int, ...],
     activation: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Logits of the network whose weights lie one after the other in theta."""
+    """Compute the logits of the network whose weights lie one after the other in theta."""
     a, start = x, 0
     for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
         weight = theta[start : start + n_in * n_out].reshape(n_in, n_out)
@@ -357,7 +357,7 @@ def torch_forward(
 
 
 def record_networks(seed: int) -> Record:
-    """Loss and gradient by autograd for every depth, activation and loss."""
+    """Record loss and gradient by autograd for every depth, activation and loss."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(7, 5))
     y = {loss: targets(loss, (7, 3), rng) for loss in TORCH_LOSSES}
@@ -397,7 +397,7 @@ def record_networks(seed: int) -> Record:
 
 
 def torch_rates(name: str, steps: int, **arguments: Any) -> list[float]:
-    """Rates that a scheduler of ``torch.optim.lr_scheduler`` sets for steps 0, 1, ..."""
+    """Collect the rates that a scheduler of PyTorch sets for steps 0, 1, ..."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
     scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
     rates = [optimizer.param_groups[0]["lr"]]
@@ -408,8 +408,8 @@ def torch_rates(name: str, steps: int, **arguments: Any) -> list[float]:
     return rates
 
 
-def record_schedules(seed: int) -> Record:
-    """Rates of five schedules whose peak or start is 0.5; nothing in them is random."""
+def record_schedules(seed: int) -> Record:  # noqa: ARG001 - nothing in a schedule is random
+    """Record the rates of five schedules whose peak or start is 0.5."""
     length = 40
     table = {
         "step_decay": ("StepLR", {"every": 7, "factor": 0.3}, {"step_size": 7, "gamma": 0.3}),
