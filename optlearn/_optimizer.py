@@ -107,8 +107,11 @@ class Optimizer:
             self._check_state(theta, self._scratch[0])
         if out is not None:
             out = check_out("out", out, theta, grad)
+        return self._advance(theta, grad, np.empty_like(theta) if out is None else out)
+
+    def _advance(self, theta: Array, grad: Array, out: Array) -> Array:
+        """Take a step whose arguments have been checked."""
         rate = self._rate(theta)
-        out = np.empty_like(theta) if out is None else out
         if self._scratch is None:
             for name in self._states:
                 setattr(self, name, np.zeros_like(theta))
