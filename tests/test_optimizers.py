@@ -250,6 +250,7 @@ def test_reset_forgets_everything(make: Callable[..., Any]) -> None:
     assert optimizer.t == len(gradients)
     optimizer.reset()
     assert optimizer.t == 0
+    assert not any(np.any(getattr(optimizer, state, 0)) for state in "umvs")
     assert_array_equal(trajectory(optimizer, start, gradients), first)
     optimizer.reset()
     assert optimizer.step(np.ones(2), np.ones(2)).shape == (2,)
@@ -338,6 +339,17 @@ def test_without_eps_a_coordinate_without_gradient_stays_and_nothing_warns(
     # Five products round.
     assert_allclose(theta[0], 3.0 * (1 - 0.5 * decay) ** 5, rtol=1e-15)
     assert theta[1] < 3.0
+
+
+def test_without_eps_momentum_alone_does_not_move_a_coordinate_whose_average_is_zero() -> None:
+    # beta2 = 0 forgets the square at once: after a gradient of 1, then 0, m is 0.09 and v is 0.
+    optimizer = Adam(0.5, beta2=0.0, eps=0.0)
+    with np.errstate(all="raise"):
+        theta = optimizer.step(np.array([3.0]), np.array([1.0]))
+        assert_array_equal(theta, [2.5])
+        assert_array_equal(optimizer.step(theta, np.array([0.0])), theta)
+    assert_allclose(optimizer.m, [0.09], rtol=1e-15)
+    assert_array_equal(optimizer.v, [0.0])
 
 
 # Gradient descent and momentum ------------------------------------------------------
