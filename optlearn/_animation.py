@@ -234,8 +234,8 @@ setTimeout(() => {
     let frame = 0, timer = null;
     const show = (to) => {
       frame = Math.max(0, Math.min(last, to));
-      for (const line of lines)
-        for (const path of line.paths) path.setAttribute("d", line.data.slice(0, line.cuts[frame]));
+      for (const { paths, data, cuts } of lines)
+        for (const path of paths) path.setAttribute("d", data.slice(0, cuts[frame]));
       for (const head of heads)
         head.path.setAttribute("transform", `translate(${head.places[frame]})`);
       slider.value = frame;

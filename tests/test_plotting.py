@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -129,7 +130,7 @@ def test_svg_bytes_are_equal_on_repeated_runs_and_in_another_process():
         "print(hashlib.sha256(t.svg(t.a_figure())).hexdigest())"
     )
     env = {**os.environ, "PYTHONHASHSEED": "5", "PYTHONPATH": os.pathsep.join(sys.path)}
-    root = os.path.dirname(os.path.dirname(__file__))
+    root = Path(__file__).parents[1]
     other = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env, cwd=root
     )
@@ -908,8 +909,16 @@ def new_ax():
             ValueError,
             "labels must have shape (2,), got (3,)",
         ),
-        (lambda ax: digits(np.zeros((2, 9)), 5), ValueError, "labels must have shape (2,), got ()"),
-        (lambda ax: digits(np.zeros((2, 9)), columns=0), ValueError, "columns must be >= 1, got 0"),
+        (
+            lambda ax: digits(np.zeros((2, 9)), 5),
+            ValueError,
+            "labels must have shape (2,), got ()",
+        ),
+        (
+            lambda ax: digits(np.zeros((2, 9)), columns=0),
+            ValueError,
+            "columns must be >= 1, got 0",
+        ),
         (
             lambda ax: digits(np.zeros((2, 9)), limits=(1.0, 0.0)),
             ValueError,
