@@ -188,7 +188,7 @@ _FRAGMENT = """<!-- optlearn animation -->
   stroke-linecap: butt; }
 .optlearn-animation .halo { stroke: #fff; stroke-width: 4; stroke-linecap: round; }
 .optlearn-animation .head { stroke: #fff; stroke-width: 1; }
-.optlearn-animation .controls { display: flex; flex-wrap: wrap; gap: 6px 8px;
+.optlearn-animation .controls { display: flex; flex-wrap: wrap; gap: 6px 8px; margin-top: 6px;
   align-items: center; }
 .optlearn-animation .controls[hidden] { display: none; }
 .optlearn-animation button { min-width: 4.2em; min-height: 36px; padding: 2px 10px;
@@ -196,26 +196,28 @@ _FRAGMENT = """<!-- optlearn animation -->
   font: inherit; cursor: pointer; }
 .optlearn-animation button:hover { background: #eee; }
 .optlearn-animation button:focus-visible, .optlearn-animation input:focus-visible {
-  outline: 3px solid #0072b2; outline-offset: 2px; }
-.optlearn-animation input { flex: 1 1 120px; min-width: 100px; height: 36px; margin: 0;
-  accent-color: #0072b2; }
-.optlearn-animation .step { min-width: 9em; text-align: right; }
+  outline: 3px solid #0072b2; outline-offset: 0; }
+.optlearn-animation input { flex: 0 0 100%; height: 30px; margin: 0; accent-color: #0072b2; }
+.optlearn-animation .step { flex: 1; text-align: right; white-space: nowrap; }
 @media print { .optlearn-animation .controls { display: none; } }
 </style>
 <div class="picture"><img alt="@ALT@" src="data:image/svg+xml;base64,@STILL@">
 <svg viewBox="0 0 @SIZE@" aria-hidden="true" focusable="false"><svg @AXES@>@PATHS@</svg></svg>
 </div>
 <div class="controls" hidden>
+<input type="range" min="0" max="@LAST@" step="1" value="0" aria-label="Step">
 <button type="button" data-go="play">Play</button>
 <button type="button" data-go="-1">Back</button>
 <button type="button" data-go="1">Next</button>
-<input type="range" min="0" max="@LAST@" step="1" value="0" aria-label="Step">
 <span class="step"></span>
 </div>
 <script>
+(() => {
+const here = document.currentScript?.closest('[data-key="@KEY@"]');
 setTimeout(() => {
   const steps = [@STEPS@], last = steps.length - 1;
-  for (const root of document.querySelectorAll('[data-key="@KEY@"]:not([data-ready])')) {
+  const roots = here ? [here] : document.querySelectorAll('[data-key="@KEY@"]:not([data-ready])');
+  for (const root of roots) {
     root.dataset.ready = "";
     const all = (name) => [...root.querySelectorAll(name)];
     const [slider] = all("input"), [step] = all(".step"), [play] = all("[data-go=play]");
@@ -232,8 +234,8 @@ setTimeout(() => {
     let frame = 0, timer = null;
     const show = (to) => {
       frame = Math.max(0, Math.min(last, to));
-      for (const line of lines)
-        for (const path of line.paths) path.setAttribute("d", line.data.slice(0, line.cuts[frame]));
+      for (const { paths, data, cuts } of lines)
+        for (const path of paths) path.setAttribute("d", data.slice(0, cuts[frame]));
       for (const head of heads)
         head.path.setAttribute("transform", `translate(${head.places[frame]})`);
       slider.value = frame;
@@ -262,6 +264,7 @@ setTimeout(() => {
     show(0);
   }
 }, 0);
+})();
 </script>
 </div>
 <!-- /optlearn animation -->"""

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from optlearn._animation import Animation, Track, player
 from optlearn._checks import Array, check_array, check_integer
-from optlearn._style import arrays_by_label, draw_legend, look
+from optlearn._style import arrays_by_label, check_axes, draw_legend, look
 
 __all__ = ["Landscape", "animate", "contours", "paths"]
 
@@ -93,6 +93,7 @@ def contours(
     >>> ax.get_xlabel()
     '$\\theta_1$'
     """
+    check_axes(ax)
     domain, minimum = _window(function)
     resolution = check_integer("resolution", resolution, minimum=2)
     x, y = (np.linspace(low, high, resolution) for low, high in domain)
@@ -213,6 +214,7 @@ def paths(
     >>> [line.get_label() for line in ax.get_lines() if line.get_label()[0] != "_"]
     ['down']
     """
+    check_axes(ax)
     checked = _trajectories(trajectories)
     if every is not None:
         every = check_integer("every", every)

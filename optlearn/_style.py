@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 
 from optlearn._checks import Array, check_array, check_choice
 
-__all__ = ["Look", "arrays_by_label", "draw_legend", "look", "use_book_style"]
+__all__ = ["Look", "arrays_by_label", "check_axes", "draw_legend", "look", "use_book_style"]
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ((), (6, 2), (6, 2, 1.2, 2), (1.2, 1.5), (10, 2), (6, 2, 1.2, 2, 1.2, 2), (3, 1.5))
@@ -143,6 +143,12 @@ def _use_inline_svg() -> None:
     config: Any = InlineBackend.instance()
     config.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
     set_matplotlib_formats("svg")  # type: ignore[no-untyped-call]
+
+
+def check_axes(ax: Any) -> None:
+    """Refuse anything but matplotlib axes."""
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be matplotlib axes, got {type(ax).__name__}")
 
 
 def arrays_by_label(name: str, curves: Mapping[str, Array]) -> dict[str, Array]:

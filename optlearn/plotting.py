@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from optlearn._checks import Array, check_array, check_choice, check_integer
 from optlearn._landscape import Landscape, animate, contours, paths
-from optlearn._style import arrays_by_label, draw_legend, look, use_book_style
+from optlearn._style import arrays_by_label, check_axes, draw_legend, look, use_book_style
 
 __all__ = [
     "Landscape",
@@ -91,6 +91,7 @@ def loss_curves(
     >>> ax.get_lines()[0].get_ydata().tolist(), ax.get_ylabel()
     ([4.0, 1.5, 0.6], 'loss (log scale)')
     """
+    check_axes(ax)
     check_choice("band", band, ("sd", "range", "none"))
     for k, (label, array) in enumerate(arrays_by_label("curves", curves).items()):
         if array.ndim not in (1, 2):
@@ -112,7 +113,8 @@ def loss_curves(
             zorder=3,
         )
         if band != "none" and len(runs) > 1:
-            sd = runs.std(axis=0, ddof=1)
+            with np.errstate(over="ignore"):  # losses of a run about to overflow
+                sd = runs.std(axis=0, ddof=1)
             low, high = (
                 (mean - sd, mean + sd) if band == "sd" else (runs.min(axis=0), runs.max(axis=0))
             )
@@ -212,8 +214,11 @@ def rate_panel(
     >>> ax.get_legend_handles_labels()[1]
     ['theory', 'measured']
     """
+    check_axes(ax)
     check_choice("log", log, ("none", "x", "y", "both"))
-    style = check_integer("style", style, minimum=0)
+    k = look(check_integer("style", style, minimum=0))
+    if np.shape(labels) != (2,):
+        raise ValueError(f"labels must be (theory, measurement), got {labels!r}")
     x, predicted = _pair("x", x, "predicted", predicted, log)
     if (np.diff(x) <= 0).any():
         raise ValueError(f"x must be increasing, got {x.tolist()}")
@@ -225,7 +230,6 @@ def rate_panel(
             raise ValueError(f"errors has shape {errors.shape}, measured has {measured.shape}")
         if (errors < 0).any():
             raise ValueError(f"errors must be >= 0, got {errors.min()}")
-    k = look(style)
     ax.plot(x, predicted, color=k.color, linestyle=k.linestyle, label=labels[0])
     if errors is not None:
         ax.errorbar(
@@ -238,7 +242,7 @@ def rate_panel(
         linestyle="none",
         marker=k.marker,
         markersize=7,
-        markerfacecolor="white" if errors is not None else "none",
+        markerfacecolor="none",
         markeredgewidth=1.6,
         label=labels[1],
         zorder=3,
@@ -304,10 +308,10 @@ def digits(
     tiles = _tiles(images)
     n, height, width = tiles.shape
     columns = min(check_integer("columns", columns), n)
-    if labels is not None and len(labels) != n:
-        raise ValueError(f"labels must be {n}, one for each image, got {len(labels)}")
-    low, high = check_array("limits", limits, targets=True)
-    if not low < high:
+    if labels is not None and np.shape(labels) != (n,):
+        raise ValueError(f"labels must have shape ({n},), got {np.shape(labels)}")
+    ends = check_array("limits", limits, targets=True)
+    if ends.shape != (2,) or not ends[0] < ends[1]:
         raise ValueError(f"limits must be (low, high), got {limits!r}")
     gap = max(1, width // 14)
     inches = min(5.0, 1.0 * columns)
@@ -316,7 +320,8 @@ def digits(
     rows = math.ceil(n / columns)
     down, across = height + gap + band, width + gap
     sheet = np.full((rows * down - gap, columns * across - gap), np.nan)
-    figure = plt.figure(figsize=(inches, inches * sheet.shape[0] / sheet.shape[1]))
+    inches_up = inches * sheet.shape[0] / sheet.shape[1] + (0 if title is None else 0.35)
+    figure = plt.figure(figsize=(inches, inches_up))
     ax = figure.add_subplot()
     for k, tile in enumerate(tiles):
         top, left = k // columns * down + band, k % columns * across
@@ -324,7 +329,9 @@ def digits(
         if labels is not None:
             middle = left + (width - 1) / 2
             ax.text(middle, top - 1, str(labels[k]), ha="center", va="bottom", fontsize=10)
-    ax.imshow(sheet, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest", aspect="equal")
+    ax.imshow(
+        sheet, cmap="gray_r", vmin=ends[0], vmax=ends[1], interpolation="nearest", aspect="equal"
+    )
     ax.axis("off")
     if title is not None:
         ax.set_title(title)
