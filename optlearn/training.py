@@ -151,6 +151,21 @@ def fit(
     TypeError, ValueError
         If an argument is none of these or the shapes do not fit. Divergence raises nothing: the
         history ends there and says so in `History.message`.
+
+    Examples
+    --------
+    >>> from optlearn.datasets import blobs
+    >>> from optlearn.optimizers import Adam
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = blobs(300, spread=0.1, rng=rng)
+    >>> network = MLP((2, 8, 3))
+    >>> history = fit(
+    ...     network, network.init(rng), (x, y), Adam(0.01), epochs=10, batch_size=20, rng=rng
+    ... )
+    >>> history.message, history.gradient_evaluations
+    ('trained for 10 epochs', 3000)
+    >>> accuracy(network, history.theta, x, y)
+    1.0
     """
     theta = _check_theta(network, theta).copy()
     x, y = _check_pair("data", data)
@@ -230,6 +245,13 @@ def accuracy(network: MLP, theta: Any, x: Any, y: Any) -> float:
     ------
     TypeError, ValueError
         If shapes do not fit or labels are not integers.
+
+    Examples
+    --------
+    >>> network = MLP((1, 2))
+    >>> theta = np.array([-1.0, 1.0, 0.0, 0.0])  # logits -x and x
+    >>> accuracy(network, theta, np.array([[-2.0], [3.0], [5.0]]), [0, 1, 0])
+    0.6666666666666666
     """
     theta = _check_theta(network, theta)
     predicted = network.predict(theta, x)

@@ -453,7 +453,8 @@ for name in optimizers.__all__:
         [
             *bad_floats("theta", THETA),
             *bad_floats("grad", GRAD),
-            ("theta", THETA + 0j, TypeError, "must be real, got complex128"),
+            ("theta", THETA + 0j, TypeError, "must be float32 or float64, got complex128"),
+            ("theta", THETA.astype("f2"), TypeError, "must be float32 or float64, got float16"),
             ("grad", GRAD + 0j, TypeError, "has dtype complex128, theta has dtype float64"),
             ("grad", GRAD.astype(np.float32), TypeError, "has dtype float32, theta has dtype"),
             ("grad", np.ones(4), ValueError, r"has shape \(4,\), theta has shape \(3,\)"),
