@@ -310,7 +310,7 @@ def animate(
         The most frames; the steps are spread over them as evenly as possible.
     interval : int >= 20
         Milliseconds a frame.
-    levels, log
+    levels, log : int or sequence of float, bool
         As in `contours`.
     title : str, optional
         Title of the picture.
