@@ -104,7 +104,7 @@ def _logistic(z: Array) -> Array:
     """Return the sigmoid of an array that has been checked."""
     with np.errstate(under="ignore"):
         small = np.exp(minus_abs(z))  # never above 1, so nothing overflows
-        return np.asarray(np.where(z.real >= 0, 1, small) / (1 + small))
+        return np.asarray(np.where(z.real > 0, 1, small) / (1 + small))
 
 
 def minus_abs(z: Array) -> Array:

@@ -345,3 +345,12 @@ def test_the_order_of_the_batch_does_not_matter(name: str) -> None:
     shuffled, shuffled_gradient = LOSSES[name](prediction[order], target[order])
     assert_allclose(shuffled, value, rtol=1e-15)  # another order of summation
     assert_array_equal(shuffled_gradient, gradient[order])
+
+
+def test_the_complex_step_is_right_where_a_logit_is_exactly_zero() -> None:
+    # sigma'(0) = 1/4; d/dz of -log sigma(z) is sigma(z) - 1 = -1/2. Zero is where the two stable
+    # branches of the formulas meet, so both must take the same side there.
+    zero = np.zeros(1)
+    assert_allclose(complex_step(lambda z: sigmoid(z)[0], zero), 0.25, rtol=1e-15)
+    slope = complex_step(lambda z: binary_cross_entropy(z, np.ones(1))[0], zero)
+    assert_allclose(slope, -0.5, rtol=1e-15)
