@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def _read_idx(folder: Path, name: str, *, axes: int) -> Array:
     elif packed.is_file():
         try:
             content = gzip.decompress(packed.read_bytes())
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{name}.gz must be a whole gzip file, got: {error}") from error
     else:
         raise FileNotFoundError(f"path must hold {name} or {name}.gz, got {folder}")

@@ -208,6 +208,11 @@ def cut_short(folder):
     file.write_bytes(file.read_bytes()[:-1])
 
 
+def with_a_byte_too_many(folder):
+    file = folder / IDX_TRAIN[1]
+    file.write_bytes(file.read_bytes() + b"\0")
+
+
 def cut_inside_the_header(folder):
     (folder / IDX_TRAIN[0]).write_bytes(b"\0\0\x08\x03")
 
@@ -233,6 +238,13 @@ def broken_gzip(folder):
     file.write_bytes(file.read_bytes()[:-9])
 
 
+def damaged_gzip(folder):
+    file = folder / "t10k-labels-idx1-ubyte.gz"
+    content = bytearray(file.read_bytes())
+    content[10] ^= 0xFF  # the first byte after the header of ten
+    file.write_bytes(content)
+
+
 def not_gzip(folder):
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(b"plain")
 
@@ -249,6 +261,11 @@ def not_gzip(folder):
         (a_label_missing, "must hold a label for each of 5 images, got 4"),
         (a_label_of_ten, "y_train must be integers from 0 to 9, got 10"),
         (other_sizes_in_the_test_set, "x_test must have the 784 features of x_train, got 64"),
+        (
+            with_a_byte_too_many,
+            "train-labels-idx1-ubyte must have 13 bytes for shape (5,), got 14",
+        ),
+        (damaged_gzip, "t10k-labels-idx1-ubyte.gz must be a whole gzip file, got"),
         (broken_gzip, "t10k-labels-idx1-ubyte.gz must be a whole gzip file, got"),
         (not_gzip, "t10k-labels-idx1-ubyte.gz must be a whole gzip file, got"),
     ],
