@@ -269,6 +269,11 @@ def test_a_path_that_leaves_the_domain_does_not_move_its_limits(ax):
     assert not re.search(rb"nan|inf\b|e\+\d\d\d", content.split(b"<image")[-1][-20_000:])
 
 
+def test_limits_that_nobody_has_set_stay_as_well(ax):
+    paths(ax, {"far": np.array([[0.0, 0.0], [50.0, -80.0]])})
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0.0, 1.0), (0.0, 1.0))
+
+
 @pytest.mark.parametrize(
     ("steps", "every", "spacing"), [(40, None, 1), (41, None, None), (100, 7, 7), (5, 2, 2)]
 )
@@ -448,6 +453,7 @@ def test_labels_are_written_above_the_middle_of_their_images():
     (x0, y0), (x1, y1), (x2, y2) = (text.get_position() for text in ax.texts)
     assert (x0, y0) == (x2, y2 - (y2 - y0))
     assert (x1 - x0, y1) == (9.0, y0)
+    assert y0 > 0
     sheet = np.ma.getmaskarray(ax.images[0].get_array())
     assert sheet[int(y0) - 1].all()
     assert not sheet[int(y0) + 1].all()
@@ -659,9 +665,11 @@ def browser():
 
 def test_the_player_plays_steps_and_slides_in_a_browser(browser, tmp_path):
     fragment = an_animation(interval=20).html
+    # A player of which the page has only the beginning yet must not stop the others.
+    half = re.search(r"<div class=.optlearn-animation.[^>]*>", fragment).group() + "</div>"
     page_file = tmp_path / "page.html"
     page_file.write_text(
-        f"<!doctype html><html lang='en'><title>Two players</title><body>{fragment}{fragment}",
+        f"<!doctype html><html lang='en'><title>Two players</title>{half}{fragment}{fragment}",
         encoding="utf-8",
     )
     page = browser.new_page(viewport={"width": 390, "height": 800})
