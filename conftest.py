@@ -25,8 +25,38 @@ def pytest_configure() -> None:
     matplotlib.use("agg")
 
 
+# A chapter that takes longer is no longer run while somebody waits. Processor seconds, not those on
+# the clock, because a busy machine is not the chapter's fault; nor is a reader's slower one.
+CHAPTER_SECONDS = 20.0 if os.environ.get("CI") == "true" else 60.0
+
+
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Compare every notebook output except the bits of pictures."""
+    """Compare every notebook output except the bits of pictures, and ask how long it took."""
     if isinstance(collector, IPyNbFile):
         collector.skip_compare = (*collector.skip_compare, "image/svg+xml")
         collector.sanitize_patterns[EMBEDDED_IMAGE] = "IMAGE"
+        stop = collector.teardown
+
+        def teardown() -> None:
+            running = collector.kernel is not None and collector.kernel.is_alive()
+            seconds = processor_seconds(collector) if running else 0.0
+            stop()
+            if seconds > CHAPTER_SECONDS:
+                pytest.fail(
+                    f"{collector.path.name} took {seconds:.1f} s of processor time, "
+                    f"more than {CHAPTER_SECONDS:.0f} s",
+                    pytrace=False,
+                )
+
+        collector.teardown = teardown
+
+
+def processor_seconds(notebook: IPyNbFile) -> float:
+    """Ask the notebook's kernel how much processor time it has used since it started."""
+    client = notebook.kernel.kc
+    expressions = {"seconds": "__import__('time').process_time()"}
+    client.execute("", silent=True, user_expressions=expressions)
+    while True:
+        reply = client.get_shell_msg(timeout=30)["content"].get("user_expressions", {})
+        if "seconds" in reply:
+            return float(reply["seconds"]["data"]["text/plain"])
