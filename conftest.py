@@ -25,8 +25,8 @@ def pytest_configure() -> None:
     matplotlib.use("agg")
 
 
-# A chapter that takes longer is no longer run while somebody waits. Processor seconds, not those on
-# the clock, because a busy machine is not the chapter's fault; nor is a reader's slower one.
+# A chapter that takes longer is no longer run while somebody waits. These are processor seconds: a
+# busy machine is not the chapter's fault, nor is a reader's slower one.
 CHAPTER_SECONDS = 20.0 if os.environ.get("CI") == "true" else 60.0
 
 
