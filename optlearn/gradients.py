@@ -45,7 +45,8 @@ def finite_difference(
     Raises
     ------
     TypeError, ValueError
-        If `theta` is not a finite floating vector, `h` is not positive, `scheme` is unknown, or
+        If `theta` is not a finite floating vector, `h` is not positive or too small to change a
+        coordinate, `scheme` is unknown, or
         `f` returns something else than one real number.
 
     Examples
@@ -67,10 +68,14 @@ def finite_difference(
         up, upper = moved[j], _call(f, moved)
         if scheme == "central":
             moved[j] = theta[j] - h
-            # Divide by the step really taken: theta + h is rounded.
-            gradient[j] = (upper - _call(f, moved)) / (up - moved[j])
+            lower = _call(f, moved)
         else:
-            gradient[j] = (upper - start) / (up - theta[j])
+            moved[j], lower = theta[j], start
+        # Divide by the step really taken: theta + h is rounded.
+        taken = up - moved[j]
+        if taken == 0:
+            raise ValueError(f"h must be large enough to change theta, got {h} at {theta[j]}")
+        gradient[j] = (upper - lower) / taken
         moved[j] = theta[j]
     return gradient
 

@@ -225,6 +225,7 @@ subject(
     [
         *bad_vectors,
         *bad_numbers("h", 0.0, -1e-6, optional=True),
+        ("h", 1e-17, ValueError, "must be large enough to change theta, got 1e-17 at 1.0"),
         ("f", lambda x: x, TypeError, r"must return one real number, got float64 \(2,\)"),
         ("f", lambda x: 1j, TypeError, r"must return one real number, got complex128 \(\)"),
         ("f", lambda x: None, TypeError, r"must return one real number, got object \(\)"),

@@ -71,10 +71,17 @@ def test_differences_of_a_linear_function_have_no_truncation_error(scheme: str) 
     assert_array_equal(numeric, slope)  # all numbers are exact in binary
 
 
-def test_the_step_that_was_taken_is_the_one_divided_by() -> None:
+@pytest.mark.parametrize("scheme", ["central", "forward"])
+def test_the_step_that_was_taken_is_the_one_divided_by(scheme: str) -> None:
     # 1e10 + 1e-6 is rounded to a neighbour 1.9e-6 away; a naive division by h is off by half.
-    numeric = finite_difference(lambda x: 2 * x[0], np.array([1e10]), h=1e-6)
+    numeric = finite_difference(lambda x: 2 * x[0], np.array([1e10]), h=1e-6, scheme=scheme)
     assert_array_equal(numeric, [2.0])
+
+
+@pytest.mark.parametrize("scheme", ["central", "forward"])
+def test_a_default_step_that_drowns_in_theta_is_refused(scheme: str) -> None:
+    with pytest.raises(ValueError, match=r"h must be large enough .*, got .* at 1e\+20"):
+        finite_difference(lambda x: x[0], np.array([1e20]), scheme=scheme)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
