@@ -164,8 +164,9 @@ def arrays_by_label(name: str, curves: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def draw_legend(owner: Axes | Figure, place: str, handles: Sequence[Artist]) -> None:
-    """Draw a legend above the axes or below the figure, or where matplotlib's name says."""
-    check_choice("legend", place, ("above", "below", "none", *Legend.codes))
+    """Draw a legend above axes or below a figure, or where matplotlib's name says."""
+    outside = "below" if isinstance(owner, Figure) else "above"
+    check_choice("legend", place, (outside, "none", *Legend.codes))
     if place == "none":
         return
     # As many columns as fit next to each other on a figure 5 inches wide.

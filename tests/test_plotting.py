@@ -811,7 +811,12 @@ def new_ax():
         (
             lambda ax: paths(ax, {"a": SPIRAL}, legend="left"),
             ValueError,
-            "legend must be one of above, below, none, best, upper right",
+            "legend must be one of above, none, best, upper right",
+        ),
+        (
+            lambda ax: paths(ax, {"a": SPIRAL}, legend="below"),
+            ValueError,
+            "legend must be one of above, none, best, upper right",
         ),
         (lambda ax: loss_curves(None, {"a": RUNS}), TypeError, "ax must be matplotlib axes"),
         (
