@@ -46,8 +46,7 @@ def finite_difference(
     ------
     TypeError, ValueError
         If `theta` is not a finite floating vector, `h` is not positive or too small to change a
-        coordinate, `scheme` is unknown, or
-        `f` returns something else than one real number.
+        coordinate, `scheme` is unknown, or `f` returns something else than one real number.
 
     Examples
     --------

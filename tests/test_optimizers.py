@@ -360,6 +360,7 @@ def test_without_eps_momentum_alone_does_not_move_a_coordinate_whose_average_is_
         (lambda: Momentum(0.1, form="ema", beta=0.5), "u", 0.5),
         (lambda: Adam(0.1), "m", 0.9),
     ],
+    ids=["heavy ball", "ema", "adam"],
 )
 def test_averages_of_a_gradient_that_has_died_fade_to_zero(
     make: Callable[[], Any], state: str, decay: float
