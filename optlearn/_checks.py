@@ -173,7 +173,7 @@ def check_out(name: str, out: Any, like: Array, *others: Array, inplace: bool = 
         raise ValueError(f"{name} must have shape {like.shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name} must be writeable, got a read-only array")
-    if inplace and _same_memory(out, like):
+    if inplace and (out is like or _same_memory(out, like)):
         others = tuple(other for other in others if other is not like)
     else:
         others = (*others, like)

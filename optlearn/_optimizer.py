@@ -7,6 +7,7 @@ them short. A step is refused before anything is changed, or it is carried out w
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -108,6 +109,17 @@ class Optimizer:
         if out is not None:
             out = check_out("out", out, theta, grad)
         return self._advance(theta, grad, np.empty_like(theta) if out is None else out)
+
+    def _begin(self, theta: Array) -> Callable[[Array, Array, Array], Array]:
+        """Check `theta` once and return the step to take with it, for a loop that checks the rest.
+
+        A subclass that overrides `step` keeps its own.
+        """
+        if self._scratch is not None:
+            self._check_state(theta, self._scratch[0])
+        if not callable(self.lr):
+            self._rate(theta)  # refuses a rate of another shape
+        return self._advance if type(self).step is Optimizer.step else self.step
 
     def _advance(self, theta: Array, grad: Array, out: Array) -> Array:
         """Take a step whose arguments have been checked."""

@@ -234,19 +234,22 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Array]:
     y = check_labels("labels", labels, z.shape[-1])
     if y.shape not in (z.shape[:-1], z.shape[-2:-1]):
         raise ValueError(f"labels must have shape {z.shape[-2:-1]} to fit logits, got {y.shape}")
-    batch, classes = z.shape[-2:]
-    right = (y[..., None] == np.arange(classes)).astype(z.dtype)
+    classes, front = z.shape[-1], z.shape[:-1]
+    right = np.broadcast_to(y, front).ravel() if y.shape != front else y.ravel()
+    sample = np.arange(right.size)
+    # All samples of all runs in one array, classes first: sums over few classes are fast that way.
+    shifted = np.array(z.reshape(-1, classes).T, order="C")
     with np.errstate(under="ignore"):
         # Softmax does not change when all logits of a sample are shifted: the largest becomes 0.
-        shifted = z - np.maximum.reduce(z.real, axis=-1, keepdims=True)
+        shifted -= np.maximum.reduce(shifted.real, axis=0)
         gradient = np.exp(shifted)
-        total = np.add.reduce(gradient, axis=-1, keepdims=True)
-        shifted *= right
-        per_sample = np.log(total[..., 0]) - np.add.reduce(shifted, axis=-1)
+        total = np.add.reduce(gradient, axis=0)
+        per_sample = np.log(total) - shifted[right, sample]
         gradient /= total
-        gradient -= right
-        gradient /= batch
-    return np.add.reduce(per_sample, axis=-1) / batch, gradient
+        gradient[right, sample] -= 1
+        gradient /= front[-1]
+    value = np.add.reduce(per_sample.reshape(front), axis=-1) / front[-1]
+    return value, gradient.T.reshape(z.shape)
 
 
 def hinge(logits: Any, labels: Any) -> tuple[Any, Array]:

@@ -187,6 +187,7 @@ def fit(
 
     history, lowest = History(theta), np.inf
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
+    take_step = optimizer._begin(theta)
     bar = tqdm(range(1, epochs + 1), disable=not check_flag("progress", progress), unit="epoch")
     with bar, np.errstate(over="ignore", invalid="ignore"):
         for epoch in bar:
@@ -196,10 +197,11 @@ def fit(
                     step_loss, norm = _finite("loss", value), _finite("gradient", _norm(grad))
                     if limit is not None and norm > limit:
                         grad *= limit / norm
-                    optimizer.step(theta, grad, out=theta)
+                    take_step(theta, grad, theta)
                     history.step_loss.append(step_loss)
                     history.grad_norm.append(norm)
                     history.gradient_evaluations += len(batch)
+                check_array("theta", theta)
                 history.loss.append(_epoch_mean(history.step_loss, len(x), batch_size))
                 if held_out is not None:
                     _validate(network, theta, held_out, loss, history)
