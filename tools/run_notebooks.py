@@ -1,12 +1,12 @@
 """Run the book's notebooks and store their outputs: ``python tools/run_notebooks.py``.
 
-The book is built from stored outputs, so they must be the outputs of the code beside them. Each run
-therefore leaves a digest in the notebook's metadata: of its code cells, of every ``optlearn`` module
-they reach, and of the outputs themselves. ``problems`` compares the digest with the files as they are
-now; ``tests/test_notebooks.py`` fails when they differ.
+The book is built from stored outputs, so they must be the outputs of the code beside them. Each
+run therefore leaves a digest in the notebook's metadata: of its code cells, of every ``optlearn``
+module they reach, and of the outputs themselves. ``problems`` compares the digest with the files
+as they are now; ``tests/test_notebooks.py`` fails when they differ.
 
-Without arguments the notebooks of ``book/`` that are out of date are run; ``--all`` runs every one,
-``--check`` only lists them and exits with 1 if there are any.
+Without arguments the notebooks of ``book/`` that are out of date are run; ``--all`` runs every
+one, ``--check`` only lists them and exits with 1 if there are any.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BOOK = ROOT / "book"
 PACKAGE = ROOT / "optlearn"
 CELL_TIMEOUT = 120
 
-# What differs between machines is not kept: a patch version or a kernel's own name is no part of a book.
+# What differs between machines, a patch version or a kernel's own name, is no part of a book.
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {
@@ -61,12 +61,12 @@ def code_cells(nb: Any) -> list[Any]:
 
 
 def python_source(source: str) -> str:
-    """A cell's source with IPython's own lines (``%magic``, ``!command``) blanked, for ``ast.parse``."""
+    """A cell's source with IPython's own lines (``%magic``, ``!command``) blanked."""
     return re.sub(r"^[ \t]*[%!].*$", "", source, flags=re.MULTILINE)
 
 
 def imported_modules(tree: ast.AST, package: str = "optlearn") -> Iterator[str]:
-    """Names of ``optlearn`` modules that a piece of code may import: relative imports count as its own."""
+    """Names of ``optlearn`` modules that a piece of code may import; relative ones are its own."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -79,7 +79,7 @@ def imported_modules(tree: ast.AST, package: str = "optlearn") -> Iterator[str]:
 
 
 def module_path(name: str, package: Path = PACKAGE) -> Path | None:
-    """The file of ``optlearn.name``, or None where the name is a function or class, not a module."""
+    """The file of ``optlearn.name``, or None where that is a function or class, not a module."""
     stem = package.joinpath(*name.split(".")[1:])
     return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
 
@@ -150,7 +150,7 @@ def kernel_environment() -> dict[str, str]:
 
 
 def execute(nb: Any, folder: Path) -> None:
-    """Run all cells of ``nb`` in a fresh kernel of this environment, the one that nbval starts too."""
+    """Run all cells of ``nb`` in a fresh kernel of this environment, as nbval starts it too."""
     client = NotebookClient(
         nb,
         timeout=CELL_TIMEOUT,
@@ -188,7 +188,7 @@ def complaints(nb: Any) -> Iterator[str]:
 
 
 def normalise(nb: Any) -> None:
-    """Keep of the metadata what the book needs: the same run then gives the same file everywhere."""
+    """Keep of the metadata what the book needs: the same run gives the same file everywhere."""
     kept = {key: nb.metadata[key] for key in ("mystnb",) if key in nb.metadata}
     nb.metadata = nbformat.from_dict({**METADATA, **kept})
     nb.nbformat, nb.nbformat_minor = 4, 5

@@ -1,4 +1,4 @@
-"""Sphinx extension: the list of references is labelled as the text cites it, "Kingma and Ba, 2015"."""
+"""Sphinx extension: references are labelled as the text cites them, "Kingma and Ba, 2015"."""
 
 from collections import Counter
 from string import ascii_lowercase

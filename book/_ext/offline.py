@@ -10,7 +10,7 @@ from shutil import copyfile
 
 MATHJAX = "tex-svg-full.js"
 
-# A page read from the disk may not fetch its neighbours: search then shows titles without excerpts.
+# A page read from the disk may not fetch its neighbours: search then shows titles only.
 SEARCH_FROM_DISK = (
     'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
 )
@@ -26,7 +26,9 @@ def share_handlers(app, config):
 
 def copy_mathjax(app):
     if app.builder.format == "html":
-        source = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax" / MATHJAX
+        source = (
+            Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax" / MATHJAX
+        )
         static = Path(app.outdir) / "_static"
         static.mkdir(parents=True, exist_ok=True)
         copyfile(source, static / MATHJAX)
