@@ -1,4 +1,8 @@
-"""Sphinx extension: references are labelled as the text cites them, "Kingma and Ba, 2015"."""
+"""Sphinx extension: references are labelled as the text cites them, "Kingma and Ba, 2015".
+
+The list of references is a list for a screen reader too: docutils gives its entries a role that
+may not hold the links back to the text.
+"""
 
 from collections import Counter
 from string import ascii_lowercase
@@ -35,6 +39,12 @@ class AuthorYearStyle(PlainStyle):
     default_label_style = AuthorYearLabels
 
 
+def make_list_items(app, pagename, templatename, context, doctree):
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def setup(app):
     register_plugin("pybtex.style.formatting", "author_year", AuthorYearStyle)
+    app.connect("html-page-context", make_list_items)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

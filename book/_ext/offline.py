@@ -2,6 +2,7 @@
 
 Formulas are typeset by one self-contained MathJax file, copied from the sphinx-mathjax-offline
 wheel. sphinx-thebe, which Jupyter Book v1 always loads, wants a server: its scripts are dropped.
+The theme brings its icons twice, as a font and as a script of 1.5 MB: the font is enough.
 """
 
 from importlib.util import find_spec
@@ -34,6 +35,12 @@ def copy_mathjax(app):
         copyfile(source, static / MATHJAX)
 
 
+def empty_icon_script(app, exception):
+    script = Path(app.outdir) / "_static/scripts/fontawesome.js"
+    if script.exists():
+        script.write_text("", encoding="utf-8")
+
+
 def drop_thebe(app, pagename, templatename, context, doctree):
     def keep(asset):
         body = getattr(asset, "attributes", {}).get("body") or ""
@@ -50,4 +57,5 @@ def setup(app):
     app.connect("config-inited", share_handlers, priority=900)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", empty_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
