@@ -234,12 +234,17 @@ def axe(page: Any) -> dict[str, list[str]]:
     }
 
 
+def new_page(browser: Any, size: dict[str, int] = DESKTOP) -> Any:
+    """Open an empty page that has patience with a busy machine."""
+    page = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")
+    page.set_default_timeout(120_000)
+    return page
+
+
 def visit(browser: Any, base: str, name: str) -> Visit:
-    """Open one page, look at it on a desktop, light and dark, and on a telephone."""
+    """Open one page, look at it on a telephone, and on a desktop, light and dark."""
     seen = Visit()
-    context = browser.new_context(viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    page = new_page(browser, TELEPHONE)
     listen(page, base, seen)
     page.goto(base + name)
     settle(page)
@@ -250,12 +255,10 @@ def visit(browser: Any, base: str, name: str) -> Visit:
         ".filter(e => e.querySelector('mjx-container svg')).length"
     )
     seen.without_alt = page.evaluate(WITHOUT_ALT)
-    page.set_viewport_size(TELEPHONE)
-    page.wait_for_timeout(50)
     seen.too_wide = page.evaluate(TOO_WIDE)
     page.set_viewport_size(DESKTOP)
     seen.violations = axe(page)
-    context.close()
+    page.close()
     return seen
 
 
@@ -325,7 +328,7 @@ def test_a_page_is_light_enough_for_a_slow_line(visits: Any, name: str) -> None:
 @every_page
 def test_a_page_opens_from_the_disk(browser: Any, html: Path, name: str) -> None:
     seen = Visit()
-    page = browser.new_page(viewport=DESKTOP)
+    page = new_page(browser)
     listen(page, html.as_uri(), seen)
     page.goto((html / f"{name}.html").as_uri())
     settle(page)
@@ -342,7 +345,7 @@ def test_a_page_opens_from_the_disk(browser: Any, html: Path, name: str) -> None
 def test_search_finds_a_term(browser: Any, html: Path, place: str) -> None:
     base = serve(html) if place == "server" else html.as_uri() + "/"
     seen = Visit()
-    page = browser.new_page(viewport=DESKTOP)
+    page = new_page(browser)
     listen(page, base, seen)
     page.goto(base + "search.html?q=Huber")
     page.wait_for_selector("#search-results li a")
@@ -358,7 +361,7 @@ def test_search_finds_a_term(browser: Any, html: Path, place: str) -> None:
 @in_browser
 def test_the_first_page_fits_one_screen(browser: Any, html: Path) -> None:
     """What it teaches, the picture, the map and the commands are seen before scrolling."""
-    page = browser.new_page(viewport=DESKTOP)
+    page = new_page(browser)
     page.goto((html / f"{PAGES[0]}.html").as_uri())
     settle(page)
     bottom = page.evaluate(

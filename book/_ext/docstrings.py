@@ -6,6 +6,8 @@ that name exists, so that a build which warns about missing targets warns about 
 that starts with ``optlearn`` can only be a link.
 """
 
+from sphinx.domains.python import PyObject
+
 
 def leave_as_text(app, env, node, contnode):
     is_prose = node.get("reftype") in ("class", "obj", "data")
@@ -14,7 +16,15 @@ def leave_as_text(app, env, node, contnode):
     return None
 
 
+def name_attributes():
+    """NumPy's section is called Attributes; Sphinx would print Variables."""
+    for kind in PyObject.doc_field_types:
+        if kind.name == "variable":
+            kind.label = "Attributes"
+
+
 def setup(app):
+    name_attributes()
     app.config.default_role = "py:obj"
     app.connect("missing-reference", leave_as_text)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
