@@ -72,7 +72,7 @@ test-portable: $(INSTALLED) ## every notebook again, with the arithmetic of an o
 
 .PHONY: test-site
 test-site: book-strict ## build strictly, then test every page in Chromium
-	@$(BIN)/python -m pytest -m browser tests/test_site.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m browser tests $(PYTEST_ARGS)
 
 .PHONY: notebooks
 notebooks: $(INSTALLED) ## run the chapters whose outputs are out of date

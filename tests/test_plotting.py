@@ -671,6 +671,7 @@ def browser():
         chromium.close()
 
 
+@pytest.mark.browser
 def test_the_player_plays_steps_and_slides_in_a_browser(browser, tmp_path):
     fragment = an_animation(interval=20).html
     # A player of which the page has only the beginning yet must not stop the others.
