@@ -437,6 +437,9 @@ def test_every_link_inside_the_book_has_its_target(html: Path) -> None:
 
 
 WRONG = """<!doctype html><html lang="en"><title>Wrong</title><body><main>
+<style>em { background: #fff } [data-theme=dark] em { color: #ccc }</style><em>Pale at night.</em>
+<span class="math"><mjx-container><svg aria-label="bad TeX"><g data-mml-node="merror"></g></svg>
+</mjx-container></span>
 <h1>Wrong</h1><p style="color: #999; background: #fff">Too pale.</p>
 <img src="gone.png"><div style="width: 900px">Too wide.</div><span class="math">x</span>
 <a href="nowhere.html">nowhere</a> <a href="#nothing">nothing</a>
@@ -451,11 +454,13 @@ def test_a_page_with_every_fault_is_seen_through(browser: Any, tmp_path: Path) -
     assert "http://127.0.0.1:9/" in seen.outside
     assert any("gone.png" in entry for entry in seen.failed)
     assert "trouble" in seen.messages
-    assert (seen.formulas, seen.typeset) == (1, 0)
+    assert (seen.formulas, seen.typeset, len(seen.tex_errors)) == (2, 1, 1)
     assert len(seen.without_alt) == 1
     assert "DIV." in seen.too_wide
     rules = {entry.split(": ")[1] for entry in seen.violations["light"]}
     assert {"color-contrast", "image-alt"} <= rules
+    by_night = set(seen.violations["dark"]) - set(seen.violations["light"])
+    assert [entry.split(": ")[:3] for entry in by_night] == [["serious", "color-contrast", "em"]]
     problems = list(broken_links(tmp_path))
     assert len(problems) == 3
 
