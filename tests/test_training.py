@@ -554,3 +554,22 @@ def test_integer_targets_that_are_no_classes_have_no_accuracy(
     assert history.epochs == 2
     assert len(history.validation_loss) == 2
     assert history.validation_accuracy == []
+
+
+def test_parameters_that_overflow_in_the_very_last_step_are_divergence_too() -> None:
+    # The loss is still finite: no later batch would tell.
+    network = MLP((1, 1), "identity")
+    x, y = np.array([[1.0]]), np.array([[-1e10]])
+    history = fit(
+        network,
+        np.zeros(2),
+        (x, y),
+        GradientDescent(1e300),
+        loss=mean_squared_error,
+        epochs=1,
+        batch_size=1,
+        rng=np.random.default_rng(0),
+    )
+    assert history.diverged
+    assert "theta must be finite" in history.message
+    assert history.step_loss == [1e20]
