@@ -60,7 +60,7 @@ class Optimizer:
     def reset(self) -> None:
         """Forget every step: t and all states are 0 again."""
         self.t = 0
-        self._scratch: tuple[Array, ...] | None = None
+        self._scratch: tuple[Array, Array] | None = None
         for name in self._states:
             setattr(self, name, 0.0)
 
@@ -127,12 +127,11 @@ class Optimizer:
         if self._scratch is None:
             for name in self._states:
                 setattr(self, name, np.zeros_like(theta))
-            mask = np.empty(theta.shape, dtype=bool)
-            self._scratch = (np.empty_like(theta), np.empty_like(theta), mask)
+            self._scratch = (np.empty_like(theta), np.empty(theta.shape, dtype=bool))
         self.t += 1
         self._update(theta, grad, rate, out, *self._scratch)
         if self.t % 64 == 0:
-            self._flush(self._scratch[0], self._scratch[2])
+            self._flush(*self._scratch)
         return out
 
     @staticmethod
@@ -179,8 +178,13 @@ class Optimizer:
             self._cast_lr = rate.astype(theta.dtype)  # once, not at every step
         return self._cast_lr
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        """Advance the states and write the new parameters to `out`, which may be `theta`."""
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
+    ) -> None:
+        """Advance the states and write the new parameters to `out`, which may be `theta`.
+
+        `a` and `mask` are scratch memory in the shape of theta, of its dtype and of booleans.
+        """
         raise NotImplementedError
 
 

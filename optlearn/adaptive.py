@@ -54,10 +54,11 @@ class AdaGrad(Optimizer):
         super().__init__(lr)
         self.eps = check_nonnegative("eps", eps)
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        a, b, mask = scratch
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
+    ) -> None:
         self.s += np.multiply(grad, grad, out=a)
-        _ratio(grad, self.s, 1.0, self.eps, False, a, b, mask)
+        _ratio(grad, self.s, 1.0, self.eps, False, a, mask)
         _scale(a, rate, 1.0)
         np.subtract(theta, a, out=out)
 
@@ -119,11 +120,12 @@ class RMSProp(Optimizer):
         self.eps_inside = check_flag("eps_inside", eps_inside)
         self.bias_correction = check_flag("bias_correction", bias_correction)
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        a, b, mask = scratch
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
+    ) -> None:
         _average_of_squares(self.s, grad, self.rho, a)
         correction = 1 - self.rho**self.t if self.bias_correction else 1.0
-        _ratio(grad, self.s, correction, self.eps, self.eps_inside, a, b, mask)
+        _ratio(grad, self.s, correction, self.eps, self.eps_inside, a, mask)
         _scale(a, rate, math.sqrt(correction))
         np.subtract(theta, a, out=out)
 
@@ -197,8 +199,9 @@ class Adam(Optimizer):
         self.bias_correction = check_flag("bias_correction", bias_correction)
         self.amsgrad = check_flag("amsgrad", amsgrad)
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        a, b, mask = scratch
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
+    ) -> None:
         self.m *= self.beta1
         self.m += np.multiply(grad, 1 - self.beta1, out=a)
         _average_of_squares(self.v, grad, self.beta2, a)
@@ -207,7 +210,7 @@ class Adam(Optimizer):
         # as Kingma and Ba propose at the end of section 2.
         c1 = 1 - self.beta1**self.t if self.bias_correction else 1.0
         c2 = 1 - self.beta2**self.t if self.bias_correction else 1.0
-        _ratio(self.m, v, c2, self.eps, self.eps_inside, a, b, mask)
+        _ratio(self.m, v, c2, self.eps, self.eps_inside, a, mask)
         _scale(a, rate, math.sqrt(c2) / c1)
         np.subtract(theta, a, out=out)
 
@@ -241,11 +244,13 @@ class AdamW(Adam):
         super().__init__(lr, **adam)
         self.weight_decay = check_nonnegative("weight_decay", weight_decay)
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        a = np.multiply(theta, self.weight_decay, out=scratch[0])
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
+    ) -> None:
+        np.multiply(theta, self.weight_decay, out=a)
         a *= rate
         np.subtract(theta, a, out=out)
-        super()._update(out, grad, rate, out, *scratch)
+        super()._update(out, grad, rate, out, a, mask)
 
 
 def _average_of_squares(average: Array, grad: Array, decay: float, a: Array) -> None:
@@ -263,28 +268,26 @@ def _ratio(
     eps: float,
     inside: bool,
     a: Array,
-    b: Array,
     mask: Array,
 ) -> None:
     r"""Write :math:`t/(\sqrt{q} + \epsilon\sqrt{c})` to `a`: top t, square q, correction c.
 
     Times :math:`\sqrt c` that is :math:`t/(\sqrt{q/c} + \epsilon)`, the quotient we want, without
     dividing an array by c. With `eps` inside the root it is :math:`t/\sqrt{q + \epsilon c}`. At
-    ``eps = 0`` a quotient with root 0 counts as 0, its limit for a small positive eps. `b` and
-    `mask` are scratch.
+    ``eps = 0`` a quotient with root 0 counts as 0, its limit for a small positive eps.
     """
     if inside:
-        np.add(square, eps * correction, out=b)
-        np.sqrt(b, out=b)
+        np.add(square, eps * correction, out=a)
+        np.sqrt(a, out=a)
     else:
-        np.sqrt(square, out=b)
-        b += eps * math.sqrt(correction)
+        np.sqrt(square, out=a)
+        a += eps * math.sqrt(correction)
     if eps > 0:
-        np.divide(top, b, out=a)
+        np.divide(top, a, out=a)
         return
-    np.equal(b, 0, out=mask)
-    np.copyto(b, 1, where=mask)
-    np.divide(top, b, out=a)
+    np.equal(a, 0, out=mask)
+    np.copyto(a, 1, where=mask)
+    np.divide(top, a, out=a)
     np.copyto(a, 0, where=mask)
 
 

@@ -234,22 +234,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> tuple[Any, Array]:
     y = check_labels("labels", labels, z.shape[-1])
     if y.shape not in (z.shape[:-1], z.shape[-2:-1]):
         raise ValueError(f"labels must have shape {z.shape[-2:-1]} to fit logits, got {y.shape}")
-    classes, front = z.shape[-1], z.shape[:-1]
-    right = np.broadcast_to(y, front).ravel() if y.shape != front else y.ravel()
-    sample = np.arange(right.size)
-    # All samples of all runs in one array, classes first: sums over few classes are fast that way.
-    shifted = np.array(z.reshape(-1, classes).T, order="C")
     with np.errstate(under="ignore"):
-        # Softmax does not change when all logits of a sample are shifted: the largest becomes 0.
-        shifted -= np.maximum.reduce(shifted.real, axis=0)
-        gradient = np.exp(shifted)
-        total = np.add.reduce(gradient, axis=0)
-        per_sample = np.log(total) - shifted[right, sample]
-        gradient /= total
-        gradient[right, sample] -= 1
-        gradient /= front[-1]
-    value = np.add.reduce(per_sample.reshape(front), axis=-1) / front[-1]
-    return value, gradient.T.reshape(z.shape)
+        return _cross_entropy(z, y)
 
 
 def hinge(logits: Any, labels: Any) -> tuple[Any, Array]:
@@ -308,3 +294,26 @@ def _count(array: Array) -> int:
 def _mean(array: Array) -> Any:
     """Average over batch and outputs; axes in front of the last two stay."""
     return array.mean(axis=(-2, -1) if array.ndim > 1 else None)
+
+
+def _cross_entropy(z: Array, y: Array) -> tuple[Any, Array]:
+    """Compute `softmax_cross_entropy` of logits and labels that have been checked."""
+    classes, front = z.shape[-1], z.shape[:-1]
+    right = np.broadcast_to(y, front).ravel() if y.shape != front else y.ravel()
+    sample = np.arange(right.size)
+    # All samples of all runs in one array, classes first: sums over few classes are fast that way.
+    shifted = np.array(z.reshape(-1, classes).T, order="C")
+    # Softmax does not change when all logits of a sample are shifted: the largest becomes 0.
+    shifted -= np.maximum.reduce(shifted.real, axis=0)
+    gradient = np.exp(shifted)
+    total = np.add.reduce(gradient, axis=0)
+    per_sample = np.log(total) - shifted[right, sample]
+    gradient /= total
+    gradient[right, sample] -= 1
+    gradient /= front[-1]
+    value = np.add.reduce(per_sample.reshape(front), axis=-1) / front[-1]
+    return value, gradient.T.reshape(z.shape)
+
+
+# For a loop that has checked the labels and looks at the value itself: the same number, sooner.
+UNCHECKED: dict[Any, Any] = {softmax_cross_entropy: _cross_entropy}

@@ -271,7 +271,7 @@ class MLP:
         a = [x]
         for weights, bias in layers:
             z = a[-1] @ weights
-            z += bias[..., None, :]
+            z += bias if bias.ndim == 1 else bias[:, None, :]
             a.append(self._phi(z) if len(a) < len(layers) else z)
         return a
 

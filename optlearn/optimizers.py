@@ -44,8 +44,9 @@ class GradientDescent(Optimizer):
     [0.9, 2.1]
     """
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        a = scratch[0]
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, _: Array
+    ) -> None:
         np.multiply(grad, rate, out=a)
         np.subtract(theta, a, out=out)
 
@@ -100,8 +101,9 @@ class Momentum(Optimizer):
         self.beta = check_fraction("beta", beta)
         self.form = check_choice("form", form, ("heavy-ball", "nesterov", "ema"))
 
-    def _update(self, theta: Array, grad: Array, rate: Any, out: Array, *scratch: Array) -> None:
-        a = scratch[0]
+    def _update(
+        self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, _: Array
+    ) -> None:
         self.u *= self.beta
         if self.form == "ema":
             self.u += np.multiply(grad, 1 - self.beta, out=a)

@@ -27,7 +27,7 @@ from optlearn._checks import (
 )
 from optlearn._minimize import Path, minimize
 from optlearn._optimizer import Optimizer, check_optimizer
-from optlearn.losses import softmax_cross_entropy
+from optlearn.losses import UNCHECKED, softmax_cross_entropy
 from optlearn.networks import MLP, Loss
 
 __all__ = ["History", "Path", "accuracy", "clip_by_norm", "fit", "minibatches", "minimize"]
@@ -188,12 +188,13 @@ def fit(
     history, lowest = History(theta), np.inf
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
     take_step = optimizer._begin(theta)
+    batch_loss = UNCHECKED.get(loss, loss)  # all labels have been checked above
     bar = tqdm(range(1, epochs + 1), disable=not check_flag("progress", progress), unit="epoch")
     with bar, np.errstate(over="ignore", invalid="ignore"):
         for epoch in bar:
             try:
                 for batch in minibatches(len(x), batch_size, rng):
-                    value = network._backpropagate(layers, slots, x[batch], y[batch], loss)
+                    value = network._backpropagate(layers, slots, x[batch], y[batch], batch_loss)
                     step_loss, norm = _finite("loss", value), _finite("gradient", _norm(grad))
                     if limit is not None and norm > limit:
                         grad *= limit / norm
@@ -300,7 +301,8 @@ def clip_by_norm(grad: Any, max_norm: float, out: Array | None = None) -> tuple[
         raise ValueError(f"grad must have shape (n,), got {grad.shape}")
     max_norm = check_positive("max_norm", max_norm)
     out = np.empty_like(grad) if out is None else check_out("out", out, grad)
-    norm = _norm(grad)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = _norm(grad)
     np.multiply(grad, min(1.0, max_norm / norm) if norm > 0 else 1.0, out=out)
     return out, norm
 
@@ -316,11 +318,10 @@ def _check_batches(n: Any, batch_size: Any, rng: Any) -> tuple[int, int]:
 
 def _norm(grad: Array) -> float:
     """Return the Euclidean length of a vector, also where its square overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = math.sqrt(np.vdot(grad, grad))
-        if math.isinf(norm):
-            largest = float(np.abs(grad).max())
-            norm = largest * float(np.linalg.norm(grad / largest))
+    norm = math.sqrt(np.vdot(grad, grad))
+    if math.isinf(norm):
+        largest = float(np.abs(grad).max())
+        norm = largest * float(np.linalg.norm(grad / largest))
     return norm
 
 
