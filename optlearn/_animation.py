@@ -2,7 +2,8 @@
 
 A film of thirty pictures repeats the same contours thirty times. Here the contours are one still
 picture, and over it lies one line a path, of which the script shows as much as the frame has
-walked. The fragment asks the network for nothing, has no ids that could clash with those of a
+walked. Panels are windows of one picture: the contours are in its text once, and all walk
+together. The fragment asks the network for nothing, has no ids that could clash with those of a
 second player on the page, and is the same text each time it is made. Where no script runs (in
 print, in a viewer that strips it) the whole paths are seen.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,7 +26,7 @@ from optlearn._checks import Array
 __all__ = ["Animation", "Track", "player"]
 
 Window = tuple[float, float, float, float]
-"""Left, top, width and height of the axes within the picture."""
+"""Left, top, width and height of a panel's axes within the picture."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,15 @@ class Track:
         Lengths of dashes and gaps as SVG writes them; empty for a solid line.
     marker : str
         Outline of the marker at the path's head, as SVG path data around the origin.
+    window : (left, top, width, height)
+        The axes the path is in: nothing of it is drawn outside them.
     """
 
     points: Array
     color: str
     dash: str
     marker: str
+    window: Window
 
 
 class Animation:
@@ -75,7 +80,6 @@ class Animation:
 def player(
     still: bytes,
     size: tuple[float, float],
-    window: Window,
     tracks: Sequence[Track],
     *,
     frames: int,
@@ -87,13 +91,12 @@ def player(
     Parameters
     ----------
     still : bytes
-        The background, an SVG document.
+        The background, an SVG document. Where there are several windows, the one image in it, in
+        the first window, is shown in each.
     size : (width, height)
         Of the picture, in points.
-    window : (left, top, width, height)
-        The axes within the picture: nothing is drawn outside them.
     tracks : sequence of Track
-        The paths; the longest decides the number of steps.
+        The paths; the longest decides the number of steps. Those with one window share a panel.
     frames : int
         The most frames there may be; there is never more than one a step.
     interval : int
@@ -107,10 +110,11 @@ def player(
     """
     last = max(len(track.points) for track in tracks) - 1
     shown = np.unique(np.rint(np.linspace(0, last, frames)).astype(int))
-    lines, heads = [], []
+    panels: dict[Window, tuple[list[str], list[str]]] = {}
     for track in tracks:
-        data, cuts = _line(track.points, shown, window)
-        places = _heads(track.points, shown, window)
+        lines, heads = panels.setdefault(track.window, ([], []))
+        data, cuts = _line(track.points, shown, track.window)
+        places = _heads(track.points, shown, track.window)
         lines.append(
             f'<path class="line" stroke="{track.color}" stroke-dasharray="{track.dash}" '
             f'data-cuts="{_join(cuts)}" d="{data}"/>'
@@ -119,25 +123,43 @@ def player(
             f'<path class="head" fill="{track.color}" data-places="{"|".join(places)}" '
             f'transform="translate({places[-1]})" d="{track.marker}"/>'
         )
-    box = " ".join(f"{number:.1f}" for number in window)
-    left, top, width, height = box.split()
     fields = {
         "ALT": escape(alt),
         "SIZE": f"{size[0]:.1f} {size[1]:.1f}",
         "CSS_WIDTH": f"{size[0] * 4 / 3:.0f}",
-        "AXES": f'x="{left}" y="{top}" width="{width}" height="{height}" viewBox="{box}"',
-        "PATHS": "".join(lines + heads),
+        "PANELS": "".join(_panel(window, *drawn) for window, drawn in panels.items()),
         "STEPS": _join(shown.tolist()),
         "LAST": str(len(shown) - 1),
         "INTERVAL": str(interval),
     }
     # The picture stays out of the key: its bits may differ in the last place between processors.
     key = hashlib.sha256(repr(fields).encode()).hexdigest()[:12]
-    fields["STILL"] = base64.b64encode(still).decode("ascii")
+    fields["STILL"] = base64.b64encode(_repeat(still, list(panels))).decode("ascii")
     html = _FRAGMENT.replace("@KEY@", key)
     for name, text in fields.items():
         html = html.replace(f"@{name}@", text)
     return Animation(html, len(shown))
+
+
+def _repeat(still: bytes, windows: Sequence[Window]) -> bytes:
+    """Show the image in the first window in the other windows too, without a copy of it."""
+
+    def again(image: re.Match[str]) -> str:
+        (left, top, *_), *others = windows
+        return image[0] + "".join(
+            f'<use xlink:href="#{image[1]}" x="{x - left:.2f}" y="{y - top:.2f}"/>'
+            for x, y, *_ in others
+        )
+
+    return re.sub(r'<image [^>]*id="(\w+)"[^>]*/>', again, still.decode(), count=1).encode()
+
+
+def _panel(window: Window, lines: list[str], heads: list[str]) -> str:
+    """Return one panel: its paths, with the heads above the lines, cut off at the axes."""
+    box = " ".join(f"{number:.1f}" for number in window)
+    left, top, width, height = box.split()
+    place = f'x="{left}" y="{top}" width="{width}" height="{height}" viewBox="{box}"'
+    return f"<svg {place}>{''.join(lines + heads)}</svg>"
 
 
 def _join(numbers: Sequence[int]) -> str:
@@ -203,7 +225,7 @@ _FRAGMENT = """<!-- optlearn animation -->
 @media print { .optlearn-animation .controls { display: none; } }
 </style>
 <div class="picture"><img alt="@ALT@" src="data:image/svg+xml;base64,@STILL@">
-<svg viewBox="0 0 @SIZE@" aria-hidden="true" focusable="false"><svg @AXES@>@PATHS@</svg></svg>
+<svg viewBox="0 0 @SIZE@" aria-hidden="true" focusable="false">@PANELS@</svg>
 </div>
 <div class="controls" hidden>
 <input type="range" min="0" max="@LAST@" step="1" value="0" aria-label="Step">

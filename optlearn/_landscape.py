@@ -6,6 +6,7 @@ The public names are imported from `optlearn.plotting`.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from optlearn._animation import Animation, Track, player
-from optlearn._checks import Array, check_array, check_integer
+from optlearn._checks import Array, check_array, check_flag, check_integer
 from optlearn._style import arrays_by_label, check_axes, draw_legend, look
 
 __all__ = ["Landscape", "animate", "contours", "paths"]
@@ -120,7 +121,13 @@ def contours(
     )
     points = sum(np.shape(line.vertices)[0] for line in lines.get_paths())
     lines.set_rasterized(shade or points > _MANY)
-    if minima and minimum is not None:
+    _frame(ax, domain, minimum if minima else None)
+    return ax
+
+
+def _frame(ax: Axes, domain: Array, minimum: Array | None) -> None:
+    """Set limits and labels of the axes, and mark the minima."""
+    if minimum is not None:
         ax.plot(
             *minimum.T,
             linestyle="none",
@@ -133,7 +140,6 @@ def contours(
         )
     ax.grid(False)
     ax.set(xlim=domain[0], ylim=domain[1], xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
-    return ax
 
 
 def _window(function: Landscape) -> tuple[Array, Array | None]:
@@ -291,12 +297,16 @@ def animate(
     levels: int | Sequence[float] | Array = 14,
     log: bool = True,
     title: str | None = None,
+    panels: bool = False,
     dpi: int = 144,
 ) -> Animation:
     """Show paths step by step over the contours of a function, in a player with buttons.
 
     The player works offline, waits for the reader to press Play, and without a script shows the
     whole paths. The marker is where the optimizer is; outside the window it is not seen.
+
+    Paths that lie on each other are better seen apart: with ``panels=True`` each has a panel of
+    its own, two beside each other (four fit on a telephone), and one slider moves all of them.
 
     Parameters
     ----------
@@ -314,6 +324,9 @@ def animate(
         As in `contours`.
     title : str, optional
         Title of the picture.
+    panels : bool
+        One panel a path, under its label, in place of one with a legend. The contours are drawn
+        once and shown in each.
     dpi : int >= 36
         Dots per inch of the shaded background.
 
@@ -333,6 +346,12 @@ def animate(
     >>> path = np.array([[0.5, 0.1], [0.4, 0.15], [0.3, 0.2]])
     >>> animate(saddle, {"descent": path}, log=False, alt="A path that leaves a saddle.")
     Animation(3 frames)
+
+    Two paths beside each other:
+
+    >>> two = {"slow": path, "fast": 2 * path}
+    >>> animate(saddle, two, panels=True, log=False, alt="Two paths that leave a saddle.")
+    Animation(3 frames)
     """
     if not isinstance(alt, str):
         raise TypeError(f"alt must be text that says what is seen, got {alt!r}")
@@ -342,37 +361,62 @@ def animate(
     frames = check_integer("frames", frames, minimum=2)
     interval = check_integer("interval", interval, minimum=20)
     dpi = check_integer("dpi", dpi, minimum=36)
+    panels = check_flag("panels", panels)
     with mpl.rc_context({"svg.hashsalt": "optlearn", "savefig.bbox": None}):
-        figure = Figure(figsize=(5.0, 4.2), dpi=dpi, layout="constrained")
-        ax = contours(figure.add_subplot(), function, levels=levels, log=log)
+        figure = Figure(dpi=dpi, layout="constrained")
+        if panels:
+            axes = _panels(figure, function, list(checked), levels, log)
+        else:
+            axes = [contours(figure.add_subplot(), function, levels=levels, log=log)] * len(
+                checked
+            )
+            figure.set_size_inches(5.0, 4.2)
+            draw_legend(figure, "below", _handles(list(checked)))
         if title is not None:
-            ax.set_title(title)
-        draw_legend(figure, "below", _handles(list(checked)))
+            figure.suptitle(title) if panels else axes[0].set_title(title)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         still = io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(still, format="svg", dpi=dpi, metadata=nothing)
     width, height = 72 * figure.get_size_inches()
-    window = ax.get_position()
     tracks = []
-    for k, path in enumerate(checked.values()):
-        style = look(k)
+    for k, (ax, path) in enumerate(zip(axes, checked.values(), strict=True)):
+        style, box = look(k), ax.get_position()
         share = figure.transFigure.inverted().transform(ax.transData.transform(path))
         dash = " ".join(f"{2 * length:g}" for length in style.dashes)
         places = share * (width, -height) + (0, height)
-        tracks.append(Track(places, style.color, dash, style.outline))
+        window = box.x0 * width, (1 - box.y1) * height, box.width * width, box.height * height
+        tracks.append(Track(places, style.color, dash, style.outline, window))
     return player(
-        still.getvalue(),
-        (width, height),
-        (
-            window.x0 * width,
-            (1 - window.y1) * height,
-            window.width * width,
-            window.height * height,
-        ),
-        tracks,
-        frames=frames,
-        interval=interval,
-        alt=alt,
+        still.getvalue(), (width, height), tracks, frames=frames, interval=interval, alt=alt
     )
+
+
+def _panels(
+    figure: Figure,
+    function: Landscape,
+    labels: Sequence[str],
+    levels: int | Sequence[float] | Array,
+    log: bool,
+) -> list[Axes]:
+    """Draw axes of one size, two in a row, a label above each; only the first has contours."""
+    columns, rows = min(2, len(labels)), (len(labels) + 1) // 2
+    figure.set_size_inches(5.0, (2.15 if columns == 2 else 3.8) * rows + 0.6)
+    axes: list[Axes] = []
+    for k, label in enumerate(labels):
+        ax = figure.add_subplot(rows, columns, k + 1)
+        if k == 0:
+            contours(ax, function, levels=levels, log=log)
+        else:
+            _frame(ax, *_window(function))
+            ax.patch.set_visible(False)  # the contours will be behind it
+        ax.set_title(textwrap.fill(label, 26 if columns == 2 else 56))
+        if k + columns < len(labels):
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=False)
+        if k % columns:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=False)
+        axes.append(ax)
+    return axes

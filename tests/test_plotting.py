@@ -653,6 +653,117 @@ def test_an_animation_leaves_no_figure_behind_for_pyplot_to_show():
     assert plt.get_fignums() == []
 
 
+FOUR = {
+    label: np.array([1.0, 1.0])
+    + sign * np.column_stack([turn * np.cos(turn), turn * np.sin(turn)])
+    for label, sign, turn in zip(
+        ("one", "two", "three", "four"),
+        (0.1, -0.1, 0.05, -0.05),
+        np.linspace([0] * 4, [9, 12, 15, 18], 200).T,
+        strict=True,
+    )
+}
+
+
+@functools.cache
+def four_panels(count=4, **options):
+    some = {label: FOUR[label] for label in list(FOUR)[:count]}
+    return animate(rosenbrock, some, **{"panels": True, "frames": 200, "alt": "Four."} | options)
+
+
+def boxes(fragment):
+    """Return left, top, width and height of every panel the lines are drawn in."""
+    return np.array(
+        [
+            [float(attrs[name]) for name in ("x", "y", "width", "height")]
+            for attrs in Elements(fragment).of("svg")
+            if "x" in attrs
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2)]
+)
+def test_each_path_has_a_panel_of_its_own_two_beside_each_other(count, rows, columns):
+    places = boxes(four_panels(count).html)
+    assert len(places) == count
+    assert len(np.unique(places[:, 0])) == columns
+    assert len(np.unique(places[:, 1])) == rows
+    # All of one size, and none over another.
+    np.testing.assert_allclose(places[:, 2:] - places[0, 2:], 0, atol=0.11)
+    for k, (left, top, width, height) in enumerate(places[:-1]):
+        right_of = places[k + 1 :, 0] >= left + width
+        below = places[k + 1 :, 1] >= top + height
+        assert (right_of | below).all()
+
+
+def test_all_panels_show_one_picture_of_the_contours():
+    fragment = four_panels().html
+    picture = still(fragment)
+    places = boxes(fragment)
+    (image,) = re.findall(r'<image [^>]*id="(\w+)"', picture)
+    again = re.findall(rf'<use xlink:href="#{image}" x="([\d.]+)" y="([\d.]+)"/>', picture)
+    shifts = np.array(again, dtype=float)
+    np.testing.assert_allclose(shifts, (places - places[0])[1:, :2], atol=0.11)
+    # Nothing hides it: the axes of the other panels have no paper of their own.
+    papers = re.findall(r'<g id="patch_\d+">\s*<path d="[^"]*" style="fill: #ffffff"', picture)
+    assert len(papers) == 2
+    # A panel on its own shows it as well, and one picture needs no second place.
+    assert '<use xlink:href="#image' not in still(four_panels(1).html)
+    assert '<use xlink:href="#image' not in still(an_animation().html)
+
+
+def test_every_panel_marks_the_minimum_and_has_its_label_above():
+    picture = still(four_panels().html)
+    for label in FOUR:
+        assert f"<!-- {label} -->" in picture
+    # One star a panel: white with a black edge, as `contours` draws it.
+    assert len(re.findall(r"<use [^>]*fill: #ffffff; stroke: #000000", picture)) == 4
+    long = "a very long label of many words that cannot stand on one line"
+    wrapped = still(animate(saddle, {long: SPIRAL, "b": SPIRAL}, panels=True, alt="x").html)
+    assert "<!-- a very long label of many -->" in wrapped
+
+
+def test_the_paths_lie_in_their_panels_where_the_function_has_them():
+    fragment = four_panels().html
+    (low_x, high_x), (low_y, high_y) = rosenbrock.domain
+    looks = set()
+    for k, (path, box) in enumerate(zip(FOUR.values(), boxes(fragment), strict=True)):
+        left, top, width, height = box
+        expected = np.column_stack(
+            [
+                left + width * (path[:, 0] - low_x) / (high_x - low_x),
+                top + height * (high_y - path[:, 1]) / (high_y - low_y),
+            ]
+        )
+        data, cuts, places = track(fragment, k)
+        np.testing.assert_allclose(places, expected, atol=0.25)
+        assert len(cuts) == 200
+        assert cuts[-1] == len(data)
+        looks.add(
+            re.findall(r'class="line" stroke="([^"]*)" stroke-dasharray="([^"]*)"', fragment)[k]
+        )
+    assert len(looks) == 4
+
+
+def test_four_panels_of_200_frames_stay_below_half_a_megabyte_and_are_the_same_text_each_time():
+    animation = four_panels()
+    assert animation.frames == 200
+    assert len(animation.html.encode()) < 500_000
+    assert four_panels.__wrapped__().html == animation.html
+    assert four_panels(title="Four rules").html != animation.html
+
+
+def test_panels_have_one_player_and_one_alternative_text():
+    elements = Elements(four_panels(title="Four rules").html)
+    assert [attrs["alt"] for attrs in elements.of("img")] == ["Four."]
+    assert len(elements.of("input")) == 1
+    assert len(elements.of("button")) == 3
+    assert len(elements.of("div")) == 3
+    assert "<!-- Four rules -->" in still(four_panels(title="Four rules").html)
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Return a browser, or skip; where ``CI`` is ``true`` a missing one is an error."""
@@ -706,6 +817,32 @@ def test_the_player_plays_steps_and_slides_in_a_browser(browser, tmp_path):
     assert step.nth(1).inner_text() == "step 4 of 4"
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert errors == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_one_slider_moves_all_panels_in_a_browser(browser, tmp_path):
+    page_file = tmp_path / "page.html"
+    page_file.write_text(
+        f"<!doctype html><html lang='en'><title>Panels</title>{four_panels().html}",
+        encoding="utf-8",
+    )
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_default_timeout(10_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(page_file.as_uri())
+    lengths = "[...document.querySelectorAll('.line:not(.halo)')].map(p => p.getTotalLength())"
+    page.wait_for_function("document.querySelector('.step').textContent === 'step 0 of 199'")
+    assert page.evaluate(lengths) == [0, 0, 0, 0]
+    page.get_by_role("slider", name="Step").press("End")
+    assert page.locator(".step").inner_text() == "step 199 of 199"
+    assert all(length > 0 for length in page.evaluate(lengths))
+    # The halo of each line is in its line's own panel.
+    panels = "[...document.querySelectorAll('.picture svg svg')]"
+    assert page.evaluate(f"{panels}.map(p => p.querySelectorAll('.halo').length)") == [1] * 4
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert errors == []
     page.close()
 
@@ -952,6 +1089,18 @@ def new_ax():
         (lambda ax: an_animation(interval=10), ValueError, "interval must be >= 20, got 10"),
         (lambda ax: an_animation(dpi=1), ValueError, "dpi must be >= 36, got 1"),
         (lambda ax: an_animation(levels=0), ValueError, "levels must be >= 2, got 0"),
+        (lambda ax: an_animation(panels=4), TypeError, "panels must be True or False, got 4"),
+        (lambda ax: an_animation(panels="2x2"), TypeError, "panels must be True or False"),
+        (
+            lambda ax: animate(double_well, {"a": SPIRAL}, alt="x", panels=True),
+            ValueError,
+            "function.domain must have shape (2, 2), got (1, 2)",
+        ),
+        (
+            lambda ax: animate(saddle, {}, alt="x", panels=True),
+            ValueError,
+            "trajectories must not be empty",
+        ),
         (
             lambda ax: animate(double_well, {"a": SPIRAL}, alt="x"),
             ValueError,
