@@ -125,9 +125,9 @@ def rule_of(row: Row, page: dict[str, Any]) -> tuple[Any, Step]:
     assert found, row
     made = eval(found[1], page)
     plain = getattr(made, "step", made)
-    if r"fed $g+\lambda\theta$" in found[2]:
+    if r"fed $\tilde g_t$" in found[2]:
         return made, lambda theta, g: plain(theta, g + DECAY * theta)
-    if r"from $(1-\eta\lambda)\theta$" in found[2]:
+    if r"from $\tilde\theta_{t-1}$" in found[2]:
         return made, lambda theta, g: plain(theta * (1 - page["lr"] * DECAY), g)
     assert found[2].strip() in ("", "below"), row
     return made, plain
