@@ -488,16 +488,17 @@ def holds(said: Statement, rtol: float = 1e-9, atol: float = 0.0, approx: float 
         a, b = (np.asarray(v.vector if isinstance(v, Row) else v, float) for v in (left, right))
         if np.broadcast_shapes(a.shape, b.shape) not in (a.shape, b.shape):
             return False
-        slack = atol + rtol * np.maximum(np.abs(a), np.abs(b))
-        wide = atol + approx * np.maximum(np.abs(a), np.abs(b))
-        true = {
-            "=": np.abs(a - b) <= slack,
-            r"\approx": np.abs(a - b) <= wide,
-            r"\le": a <= b + slack,
-            r"\ge": a >= b - slack,
-            "<": a < b,
-            ">": a > b,
-        }[relation]
+        with np.errstate(invalid="ignore"):
+            slack = atol + rtol * np.maximum(np.abs(a), np.abs(b))
+            wide = atol + approx * np.maximum(np.abs(a), np.abs(b))
+            true = {
+                "=": (np.abs(a - b) <= slack) & np.isfinite(slack) | (a == b),
+                r"\approx": (np.abs(a - b) <= wide) & np.isfinite(wide) | (a == b),
+                r"\le": a <= b + slack,
+                r"\ge": a >= b - slack,
+                "<": a < b,
+                ">": a > b,
+            }[relation]
         if not np.all(true):  # a comparison with NaN is never true
             return False
     return True

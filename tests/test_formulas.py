@@ -250,7 +250,7 @@ def test_lines_and_quads_part_statements_and_a_line_may_go_on() -> None:
     ("tex", "true"),
     [("a=3", True), ("a=4", False), ("a<3", False), (r"a\le3", True), (r"a\ge4", False),
      (r"a\approx3.001", True), (r"a\approx3.1", False), ("x=x", True), ("x=1", False),
-     ("n=n", False)],
+     ("n=n", False), (r"a=\infty", False), (r"\infty=\infty", True)],
 )  # fmt: skip
 def test_a_relation_is_true_or_false(tex: str, true: bool) -> None:
     (statement,) = evaluate(tex, {"a": 3, "x": VECTOR, "n": np.nan})
