@@ -26,10 +26,9 @@ def pytest_configure() -> None:
 
 
 # A chapter that takes longer is no longer run while somebody waits. These are processor seconds: a
-# busy machine is not the chapter's fault, nor is a slower one. The same chapter took from 12 to 20
-# of them on one machine. `make notebooks` holds its author to 20 s.
+# busy machine is not the chapter's fault, nor is a reader's slower one.
 CHAPTER_SECONDS = float(
-    os.environ.get("CHAPTER_SECONDS") or ("40" if os.environ.get("CI") == "true" else "60")
+    os.environ.get("CHAPTER_SECONDS") or ("20" if os.environ.get("CI") == "true" else "60")
 )
 
 
