@@ -394,7 +394,7 @@ def shuffled() -> Iterator[World]:
         variance = solve_discrete_lyapunov(np.array([[keeps]]), np.array([[np.var(ends)]]))
         yield {
             r"v_{\text{epoch}}": variance[0, 0], r"\eta": lr, r"\lambda": LAM, "s": SPREAD,
-            "a": 1 - lr * LAM, "N": N,
+            "a": 1 - lr * LAM, "N": N, "S": N * np.var((1 - lr * LAM) ** np.arange(N)),
         }  # fmt: skip
 
 
