@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import run_notebooks  # noqa: E402
 
 BOOK = ROOT / "book"
-CHAPTERS = sorted(BOOK.glob("*.ipynb"))
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 
 SECTIONS = [
     "After this chapter you can",
@@ -46,11 +46,26 @@ MAX_BYTES = 1_500_000
 Notebook = Any
 Rule = Callable[[Notebook], Iterator[str]]
 RULES: list[Rule] = []
+CHAPTER_RULES: list[Rule] = []  # those of RULES that a page of reference need not keep
 
 
 def rule(function: Rule) -> Rule:
     RULES.append(function)
     return function
+
+
+def chapter_rule(function: Rule) -> Rule:
+    CHAPTER_RULES.append(function)
+    return rule(function)
+
+
+def is_chapter(path: Path) -> bool:
+    """A chapter's file begins with its number; another notebook is a page of reference."""
+    return re.match(r"\d\d_", path.name) is not None
+
+
+def rules(path: Path) -> list[Rule]:
+    return [check for check in RULES if is_chapter(path) or check not in CHAPTER_RULES]
 
 
 def tags(cell: Any) -> list[str]:
@@ -235,7 +250,7 @@ def figures_have_words_for_those_who_cannot_see(nb: Notebook) -> Iterator[str]:
 # Prose -------------------------------------------------------------------------------------------
 
 
-@rule
+@chapter_rule
 def sections_are_present_and_in_order(nb: Notebook) -> Iterator[str]:
     text = re.sub(r"^```.*?^```", "", prose(nb), flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"^## (.+?)\s*$", text, flags=re.MULTILINE)
@@ -243,7 +258,7 @@ def sections_are_present_and_in_order(nb: Notebook) -> Iterator[str]:
         yield f"sections are {found}"
 
 
-@rule
+@chapter_rule
 def five_to_eight_exercises_each_have_a_solution(nb: Notebook) -> Iterator[str]:
     exercises: list[str] = []
     content: dict[str, list[Any]] = {}
@@ -329,23 +344,38 @@ def read(path: Path) -> Notebook:
     return nbformat.read(path, as_version=4)
 
 
-@pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter(path: Path, check: Rule) -> None:
+@pytest.mark.parametrize(
+    ("path", "check"),
+    [
+        pytest.param(path, check, id=f"{path.stem}-{check.__name__}")
+        for path in NOTEBOOKS
+        for check in rules(path)
+    ],
+)
+def test_notebook(path: Path, check: Rule) -> None:
     assert list(check(read(path))) == []
 
 
-def test_the_table_of_contents_lists_every_chapter_once_and_in_order() -> None:
+def test_a_page_of_reference_keeps_every_rule_but_those_of_a_chapters_anatomy() -> None:
+    assert is_chapter(BOOK / "04_gradient_descent.ipynb")
+    assert not is_chapter(BOOK / "conventions.ipynb")
+    assert rules(BOOK / "04_gradient_descent.ipynb") == RULES
+    spared = {sections_are_present_and_in_order, five_to_eight_exercises_each_have_a_solution}
+    assert set(RULES) - set(rules(BOOK / "conventions.ipynb")) == spared
+
+
+def test_the_table_of_contents_lists_every_notebook_once_and_the_chapters_in_order() -> None:
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
-    listed = [name for name in files if re.match(r"book/\d\d_", name)]
-    assert listed == [f"book/{path.stem}" for path in CHAPTERS]
+    listed = [name for name in files if is_chapter(Path(name))]
+    assert listed == [f"book/{path.stem}" for path in NOTEBOOKS if is_chapter(path)]
+    assert [files.count(f"book/{path.stem}") for path in NOTEBOOKS] == [1] * len(NOTEBOOKS)
     assert all(any(BOOK.glob(f"{name.removeprefix('book/')}.*")) for name in files)
 
 
 def test_no_label_stands_twice_in_the_book() -> None:
     labels: Counter[str] = Counter()
-    for path in CHAPTERS:
+    for path in NOTEBOOKS:
         text = prose(read(path))
         labels.update(re.findall(r"^\(([\w-]+)\)=", text, flags=re.MULTILINE))
         labels.update(re.findall(r"^:label: *(\S+)", text, flags=re.MULTILINE))

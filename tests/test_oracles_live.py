@@ -1,8 +1,12 @@
-"""The recorder run again, where PyTorch and optax are installed, with other random numbers too."""
+"""The recorders run again, with other random numbers too, where the libraries are installed.
+
+The oracles need PyTorch and optax together; of the conventions page each library is asked alone.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,20 +16,26 @@ import pytest
 from comparisons import FOLDER, distance, load, loss_distance, network_distance, optimizer_distance
 
 pytestmark = pytest.mark.oracle_live
-RECORDER = Path(__file__).parent.parent / "tools" / "record_oracles.py"
+ROOT = Path(__file__).parent.parent
+CONVENTIONS = json.loads((ROOT / "book/_data/conventions.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def recorder() -> ModuleType:
-    """Import the recording script."""
-    pytest.importorskip("torch")
-    pytest.importorskip("optax")
-    spec = importlib.util.spec_from_file_location("record_oracles", RECORDER)
+def import_tool(name: str) -> ModuleType:
+    """Import one of the recording scripts."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def recorder() -> ModuleType:
+    """The script that records PyTorch and optax."""
+    pytest.importorskip("torch")
+    pytest.importorskip("optax")
+    return import_tool("record_oracles")
 
 
 def numbers(node: Any) -> list[float]:
@@ -57,6 +67,23 @@ def test_losses_and_networks_agree_on_other_data(recorder: ModuleType) -> None:
     assert max(loss_distance(case) for case in recorder.record_losses(1)["cases"]) < 1e-14
     record = recorder.record_networks(1)
     assert max(network_distance(record, case) for case in record["cases"]) < 1e-12
+
+
+@pytest.mark.parametrize("library", CONVENTIONS["libraries"])
+def test_a_library_still_computes_what_the_conventions_page_says(library: str) -> None:
+    conventions = import_tool("record_conventions")
+    if not conventions.installed(library):
+        pytest.skip(f"{library} is not installed")
+    committed, fresh = CONVENTIONS["libraries"][library], conventions.record(library)
+    assert fresh["defaults"] == committed["defaults"]
+    assert fresh["runs"].keys() == committed["runs"].keys()
+    for name, run in committed["runs"].items():
+        assert fresh["runs"][name]["call"] == run["call"]
+        theirs = np.array(run["theta"])
+        assert distance(np.array(fresh["runs"][name]["theta"]), theirs) < 1e-12, name
+    np.testing.assert_allclose(
+        numbers(fresh.get("penalty", {})), numbers(committed.get("penalty", {})), rtol=1e-11
+    )
 
 
 def test_distances_notice_a_difference() -> None:

@@ -12,6 +12,9 @@ imports `optlearn`::
 Floats are written with ``repr``, which gives the same double when read again.
 ``tests/test_oracles_live.py`` runs the same recorder where both libraries are
 installed, with other random numbers as well.
+
+At the end it records the conventions page too, for which scikit-learn and Keras are asked as well,
+where they are installed: see ``tools/record_conventions.py``, which can be run alone.
 """
 
 from __future__ import annotations
@@ -468,6 +471,10 @@ def main() -> None:
         text = text.replace('{"class"', '\n{"class"').replace('{"loss"', '\n{"loss"')
         text = text.replace('{"depth"', '\n{"depth"')
         (FOLDER / f"{topic}.json").write_text(text + "\n")
+
+    import record_conventions  # beside this file; the tests load this file from elsewhere
+
+    record_conventions.main()
 
 
 if __name__ == "__main__":
