@@ -228,7 +228,7 @@ _FRAGMENT = """<!-- optlearn animation -->
 <svg viewBox="0 0 @SIZE@" aria-hidden="true" focusable="false">@PANELS@</svg>
 </div>
 <div class="controls" hidden>
-<input type="range" min="0" max="@LAST@" step="1" value="0" aria-label="Step">
+<input type="range" min="0" max="@LAST@" step="1" value="@LAST@" aria-label="Step">
 <button type="button" data-go="play">Play</button>
 <button type="button" data-go="-1">Back</button>
 <button type="button" data-go="1">Next</button>
@@ -284,7 +284,7 @@ setTimeout(() => {
     slider.oninput = () => { stop(); show(Number(slider.value)); };
     addEventListener("beforeprint", () => { stop(); show(last); });
     all(".controls")[0].hidden = false;
-    show(0);
+    show(last);
   }
 }, 0);
 })();
