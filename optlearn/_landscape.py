@@ -303,7 +303,8 @@ def animate(
     """Show paths step by step over the contours of a function, in a player with buttons.
 
     The player works offline. It shows the whole paths until the reader presses Play, and goes on
-    showing them where no script runs. The marker is where the optimizer is; outside the window it is not seen.
+    showing them where no script runs. The marker is where the optimizer is; outside the window it
+    is not seen.
 
     Paths that lie on each other are better seen apart: with ``panels=True`` each has a panel of
     its own, two beside each other (four fit on a telephone), and one slider moves all of them.
