@@ -43,6 +43,7 @@ SECTIONS = [
 ALLOWED_IMPORTS = {"matplotlib", "numpy", "optlearn", "scipy", "sklearn"}
 HIDDEN_IMPORTS = {"myst_nb"}  # glue, in cells a reader of the page does not see
 MAX_BYTES = 1_500_000
+MAX_PLAYER = 500_000  # an animation
 Notebook = Any
 Rule = Callable[[Notebook], Iterator[str]]
 RULES: list[Rule] = []
@@ -335,6 +336,10 @@ def the_page_is_small(nb: Notebook) -> Iterator[str]:
     size = len(nbformat.writes(nb).encode())
     if size > MAX_BYTES:
         yield f"{size} bytes, more than {MAX_BYTES}"
+    for number, cell in enumerate(code_cells(nb), start=1):
+        shown = sum(len(o.get("data", {}).get("text/html", "")) for o in cell.outputs)
+        if shown > MAX_PLAYER:
+            yield f"cell {number} shows {shown} bytes of HTML, more than {MAX_PLAYER}"
 
 
 # The tests ---------------------------------------------------------------------------------------
@@ -484,7 +489,12 @@ SPOILERS: dict[Rule, list[Callable[[Notebook], Notebook]]] = {
         lambda nb: text(nb, "{cite:t}`nobody2000nothing` says so."),
         lambda nb: [c.update(source=c.source.replace("cite:", "c:")) for c in nb.cells] and nb,
     ],
-    the_page_is_small: [lambda nb: text(nb, "x" * MAX_BYTES)],
+    the_page_is_small: [
+        lambda nb: text(nb, "x" * MAX_BYTES),
+        lambda nb: output(
+            code(nb, "play()"), "execute_result", data={"text/html": "x" * (MAX_PLAYER + 1)}
+        ),
+    ],
 }
 
 
