@@ -110,15 +110,26 @@ def film() -> Iterator[World]:
         }  # fmt: skip
 
 
+def as_heavy_ball(h: float, friction: float) -> Array:
+    """Solve the difference equation for the next point; the rate and beta of that step."""
+    last, now, grad = GRADIENTS[:3]
+    inertia = (2 * now - last) / h**2 - friction * (now - last) / h
+    after = np.linalg.solve(np.eye(2) / h**2, inertia - grad)
+    return np.linalg.solve(np.stack([-grad, now - last], axis=1), after - now)
+
+
 @world("eq-momentum-friction", rtol=1e-7)
 def friction_of_a_pair() -> Iterator[World]:
-    """Solve the difference equation for the next point, and see it as a step of the heavy ball."""
     for h, friction in ((0.3, 0.8), (0.2, 1.7)):
-        last, now, grad = GRADIENTS[:3]
-        inertia = (2 * now - last) / h**2 - friction * (now - last) / h
-        after = np.linalg.solve(np.eye(2) / h**2, inertia - grad)
-        rate, keep = np.linalg.solve(np.stack([-grad, now - last], axis=1), after - now)
+        rate, keep = as_heavy_ball(h, friction)
         yield {r"\eta": rate, r"\beta": keep, "h": h, r"\gamma": friction}
+
+
+@world("eq-momentum-same-friction", rtol=1e-7)
+def one_friction_at_two_rates() -> Iterator[World]:
+    for friction in (0.8, 1.7):
+        (rate, keep), (other, other_keep) = (as_heavy_ball(h, friction) for h in (0.3, 0.2))
+        yield {r"\eta": rate, r"\beta": keep, r"\eta'": other, r"\beta'": other_keep}
 
 
 @world("eq-momentum-effective")
@@ -195,18 +206,17 @@ def velocity() -> Iterator[World]:
 
 @world("eq-momentum-gap")
 def gap() -> Iterator[World]:
-    """The rate changes before step s; the velocity is a convolution with each gradient's rate."""
+    """The rate changes before step s; the velocity is run beside the package's buffer."""
     for s, t in ((3, 6), (2, 5)):
         rule = Momentum(lambda step, s=s: 0.3 if step < s else 0.05, beta=BETA)
-        theta, buffers = np.zeros(2), [np.zeros(2)]
-        for grad in GRADIENTS[: t + 1]:
+        theta, w, buffers = np.zeros(2), np.zeros(2), [np.zeros(2)]
+        for step, grad in enumerate(GRADIENTS[: t + 1]):
             theta = rule.step(theta, grad)
             buffers.append(rule.u.copy())
-        rates = np.where(np.arange(t + 1) < s, 0.3, 0.05)[:, None]
-        fading = BETA ** np.arange(t + 1)[::-1]
+            w = BETA * w - (0.3 if step < s else 0.05) * grad
         yield {
             r"\eta": 0.3, r"\eta'": 0.05, "u_{t+1}": buffers[t + 1], "u_s": buffers[s],
-            "w_{t+1}": -fading @ (rates * GRADIENTS[: t + 1]), r"\beta": BETA, "s": s, "t": t,
+            "w_{t+1}": w, r"\beta": BETA, "s": s, "t": t,
             "g_{t-k}": {"k": lambda k, t=t: GRADIENTS[t - k]},
         }  # fmt: skip
 
@@ -284,8 +294,13 @@ def two_roots() -> Iterator[World]:
 
 @world("eq-momentum-discriminant")
 def discriminant() -> Iterator[World]:
-    yield {r"\beta": 0.3, "x": 0.17}
-    yield {r"\beta": 0.8, "x": 3.7}
+    """Its first side is the discriminant of the matrix of a step."""
+    for lr, beta, curvature in ((0.1, 0.3, 1.7), (2.1, 0.8, 1.6), (0.9, 0.5, 2.3)):
+        M = transition(lr, beta, curvature)
+        x = lr * curvature
+        found = np.trace(M) ** 2 - 4 * np.linalg.det(M)
+        np.testing.assert_allclose((1 + beta - x) ** 2 - 4 * beta, found, rtol=1e-9)
+        yield {r"\beta": beta, "x": x}
 
 
 @world("eq-momentum-critical", rtol=1e-7)
@@ -313,18 +328,20 @@ def edge(beta: float, form: str = "heavy-ball") -> float:
 def below_the_edge(form: str) -> Iterator[World]:
     for beta in (0.3, 0.8):
         for x in (0.2, edge(beta, form) - 1e-9):
-            yield {r"\eta": x / 1.6, r"\lambda": 1.6, r"\beta": beta}
+            yield {
+                r"\eta": x / 1.6, r"\lambda": 1.6, r"x_{\max}": edge(beta, form),
+                r"\beta": beta,
+            }  # fmt: skip
 
 
-@world("eq-momentum-triangle", slack=2)
+@world("eq-momentum-triangle")
 def triangle() -> Iterator[World]:
-    """Just below the edge that runs have; slack: a 3 for 2 and a 2 for 1 let more through."""
+    """The edge is where runs stop to fade."""
     yield from below_the_edge("heavy-ball")
 
 
-@world("eq-momentum-nesterov-edge", slack=2)
+@world("eq-momentum-nesterov-edge")
 def nesterov_edge() -> Iterator[World]:
-    """Just below the edge; slack: a 3 for either 2 above lets more through."""
     yield from below_the_edge("nesterov")
 
 
@@ -355,21 +372,6 @@ def double() -> Iterator[World]:
         np.testing.assert_allclose(np.trace(M) / 2, r)  # a double root
         c, _ = parabola((1 - r) ** 2, r**2, 1.0, 5)
         yield {"c_t": c[5], "c_0": c[0], "r": r, "t": 5}
-
-
-@world("eq-momentum-film", "eq-momentum-film-falls")
-def energy() -> Iterator[World]:
-    """Along a left eigenvector the square of the state fades by beta; at rest it is the loss."""
-    for lr, beta, curvature in SWINGING:
-        c, u = parabola(lr, beta, curvature, 5)
-        values, left = np.linalg.eig(transition(lr, beta, curvature).T)
-        assert np.iscomplexobj(values)
-        size = np.abs(np.stack([u, c], axis=1) @ left[:, 0]) ** 2
-        E = curvature * c[0] ** 2 / 2 * size / size[0]
-        yield {
-            "E_t": E[4], "E_{t+1}": E[5], "c_{t+1}": c[5], "c_t": c[4], "c_{t-1}": c[3],
-            r"\eta": lr, r"\beta": beta, "x": lr * curvature,
-        }  # fmt: skip
 
 
 @cache
@@ -428,6 +430,14 @@ def nesterov_mode() -> Iterator[World]:
         }  # fmt: skip
 
 
+@world("eq-momentum-nesterov-modulus", rtol=1e-8)
+def nesterov_modulus() -> Iterator[World]:
+    for lr, beta, curvature in ((0.3, 0.7, 1.6), (0.2, 0.8, 0.9)):
+        values = np.linalg.eigvals(transition(lr, beta, curvature, "nesterov"))
+        assert np.iscomplexobj(values)
+        yield {"r": values[0], r"\beta": beta, "x": lr * curvature}
+
+
 @world("eq-momentum-nesterov-characteristic", atol=1e-12)
 def nesterov_characteristic() -> Iterator[World]:
     for lr, beta, curvature in ((0.02, 0.6, 0.4), (0.6, 0.4, 2.0)):
@@ -456,6 +466,13 @@ def tuning() -> Iterator[World]:
         }  # fmt: skip
 
 
+@world("eq-momentum-nesterov-double", rtol=1e-7)
+def nesterov_double() -> Iterator[World]:
+    for mu, L in ((0.5, 4.5), (0.3, 2.1)):
+        c, _ = parabola(*standard_tuning(mu, L), mu, 5, "nesterov")
+        yield {"c_t": c[5], "c_0": c[0], "t": 5, r"\kappa": np.linalg.cond(np.diag([mu, L]))}
+
+
 # Noise -----------------------------------------------------------------------------------------
 
 NOISY = ((0.3, 0.7, 1.6, 0.8), (0.05, 0.4, 2.5, 1.7))
@@ -482,17 +499,23 @@ def noisy() -> Iterator[World]:
         }  # fmt: skip
 
 
-@world(
-    "eq-momentum-moments", "eq-momentum-floor", "eq-momentum-buffer-floor",
-    "eq-momentum-covariance", rtol=1e-8,
-)  # fmt: skip
+@world("eq-momentum-moments", "eq-momentum-floor", "eq-momentum-buffer-floor", rtol=1e-8)
 def floors() -> Iterator[World]:
     for lr, beta, curvature, sigma in NOISY:
         M, covariance = stationary(lr, beta, curvature, sigma)
         yield {
             "S": covariance[1, 1], "R": (M @ covariance)[1, 1], "U": covariance[0, 0],
-            "P": covariance[0, 1], r"\Sigma": covariance, "M": M, "a": np.trace(M),
-            r"\eta": lr, r"\beta": beta, r"\lambda": curvature, r"\sigma": sigma,
+            "a": np.trace(M), r"\eta": lr, r"\beta": beta, r"\lambda": curvature, r"\sigma": sigma,
+        }  # fmt: skip
+
+
+@world("eq-momentum-small-rates")
+def small_rates() -> Iterator[World]:
+    for lr, beta, curvature, sigma in ((1e-4, 0.7, 1.6, 0.8), (2e-4, 0.4, 0.5, 1.7)):
+        _, covariance = stationary(lr, beta, curvature, sigma)
+        yield {
+            "S": covariance[1, 1], "V": (1 - beta) ** 2 * covariance[0, 0], r"\eta": lr,
+            r"\beta": beta, r"\lambda": curvature, r"\sigma": sigma,
         }  # fmt: skip
 
 
