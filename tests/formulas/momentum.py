@@ -469,8 +469,12 @@ def tuning() -> Iterator[World]:
 @world("eq-momentum-nesterov-double", rtol=1e-7)
 def nesterov_double() -> Iterator[World]:
     for mu, L in ((0.5, 4.5), (0.3, 2.1)):
-        c, _ = parabola(*standard_tuning(mu, L), mu, 5, "nesterov")
-        yield {"c_t": c[5], "c_0": c[0], "t": 5, r"\kappa": np.linalg.cond(np.diag([mu, L]))}
+        lr, beta = standard_tuning(mu, L)
+        c, _ = parabola(lr, beta, mu, 5, "nesterov")
+        yield {
+            "c_t": c[5], "c_0": c[0], "t": 5, r"\kappa": np.linalg.cond(np.diag([mu, L])),
+            "r": np.trace(transition(lr, beta, mu, "nesterov")) / 2,
+        }  # fmt: skip
 
 
 # Noise -----------------------------------------------------------------------------------------
