@@ -11,7 +11,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from scipy.optimize import brentq
 from worlds import not_evaluated, world
 
-from optlearn.optimizers import Adam, AdamW, GradientDescent, RMSProp
+from optlearn.optimizers import Adam, AdamW, GradientDescent
 
 World = dict[str, Any]
 
@@ -178,7 +178,7 @@ def settled_cycle(C: int, beta2: float) -> tuple[np.ndarray, float]:
 def cycle() -> Iterator[World]:
     for C, beta2 in ((3, 0.1), (5, 0.6)):
         settled, _ = settled_cycle(C, beta2)
-        for k in (1, 2):
+        for k in range(3):
             yield {"C": C, r"\beta_2": beta2, "k": k, "v^{(k)}": settled[k]}
 
 
@@ -194,7 +194,7 @@ def regret() -> Iterator[World]:
     path, slopes = np.array([0.3, -0.2, 0.8]), np.array([3.0, -1.0, -1.0])
     yield {
         "T": 3, "f_t": {"t": lambda t: lambda theta: slopes[t - 1] * theta},
-        r"\theta_t": {"t": lambda t: path[t - 1]}, "R_T": slopes @ path + slopes.sum(),
+        r"\theta_{t-1}": {"t": lambda t: path[t - 1]}, "R_T": slopes @ path + slopes.sum(),
     }  # fmt: skip
 
 
@@ -228,17 +228,6 @@ def eps_hat() -> Iterator[World]:
         m, v = mean_with_weights(G[:t], BETA1), mean_with_weights(G[:t] ** 2, BETA2)
         eps = brentq(lambda e, m=m, v=v, step=step: m / (np.sqrt(v) + e) - step, 0, 1e3)
         yield {**BETAS, "t": t, r"\hat\epsilon": 0.3, r"\epsilon_t": eps}
-
-
-@world("eq-adam-spike")
-def spike() -> Iterator[World]:
-    """When sqrt(v) has come down to twice the size of the other gradients."""
-    for big, g in ((50.0, 0.7), (300.0, 1.3)):
-        start = RMSProp(1.0, rho=BETA2)
-        start.step(np.zeros(1), np.array([big]))
-        pulse = start.s[0]
-        half = brentq(lambda k, g=g, p=pulse: g**2 + p * BETA2**k - (2 * g) ** 2, 0, 1e4)
-        yield {**BETAS, "G": big, "g": g, "k_{1/2}": half}
 
 
 @world("eq-adam-floor")
