@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_discrete_lyapunov
 from worlds import world
 
 from optlearn.functions import Quadratic
@@ -194,10 +195,12 @@ def regret() -> Iterator[World]:
 CYCLE_LR = 0.02
 
 
-def cycle(matrix: np.ndarray, sigma: np.ndarray, steps: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def cycle(
+    matrix: np.ndarray, sigma: np.ndarray, steps: int = 7, lr: float = CYCLE_LR
+) -> tuple[np.ndarray, np.ndarray]:
     """Run RMSProp for a while from the point and the average that the theorem names."""
-    rule = RMSProp(CYCLE_LR, rho=0.7, eps=0.0)
-    bowl, theta = Quadratic(matrix), CYCLE_LR / 2 * sigma
+    rule = RMSProp(lr, rho=0.7, eps=0.0)
+    bowl, theta = Quadratic(matrix), lr / 2 * sigma
     rule.step(theta, bowl.gradient(theta) / np.sqrt(1 - 0.7))
     for _ in range(steps):
         theta = rule.step(theta, bowl.gradient(theta))
@@ -236,17 +239,92 @@ def jacobian(matrix: np.ndarray, sigma: np.ndarray, rho: float) -> np.ndarray:
 
 @world("eq-rmsprop-modes", rtol=1e-6, atol=1e-7)
 def modes() -> Iterator[World]:
-    """Roots are eigenvalues of one step; turned back, since the cycle changes sign in each."""
+    """Eigenvalues of one step, turned back, since the cycle changes sign in each.
+
+    The first half of an eigenvector, that of the point, is one of PA and says which nu it is.
+    """
     for matrix, rho in ((A, 0.7), (turned(0.4, 1.0, 20.0), 0.9)):
         sigma = np.array([1.0, -1.0])
-        nu = np.linalg.eigvals(matrix / np.abs(matrix @ sigma)[:, None]).real
-        roots = -np.linalg.eigvals(jacobian(matrix, sigma, rho))
-        for v in nu:
-            near = np.roots([1, -(1 - rho - 2 * rho * v), rho * (2 * v - 1)])
-            for root in near:
-                x = roots[np.argmin(np.abs(roots - root))]
-                if abs(x.imag) < 1e-9:
-                    yield {"x": x.real, r"\nu": v, r"\rho": rho}
+        rescaled = matrix / np.abs(matrix @ sigma)[:, None]
+        roots, vectors = np.linalg.eig(jacobian(matrix, sigma, rho))
+        for root, vector in zip(roots, vectors[:2].T, strict=True):
+            nu = (np.vdot(vector, rescaled @ vector) / np.vdot(vector, vector)).real
+            if abs(root.imag) < 1e-6:
+                yield {"x": -root.real, r"\nu": nu, r"\rho": rho}
+
+
+@world("eq-rmsprop-modulus", rtol=1e-6)
+def modulus() -> Iterator[World]:
+    """Those eigenvalues that are complex; the two of a bowl with equal curvatures have nu = 1."""
+    for matrix, rho in ((A, 0.7), (turned(0.4, 1.0, 20.0), 0.9), (np.eye(2), 0.8)):
+        sigma = np.array([1.0, -1.0])
+        rescaled = matrix / np.abs(matrix @ sigma)[:, None]
+        roots, vectors = np.linalg.eig(jacobian(matrix, sigma, rho))
+        for root, vector in zip(roots, vectors[:2].T, strict=True):
+            nu = (np.vdot(vector, rescaled @ vector) / np.vdot(vector, vector)).real
+            if abs(root.imag) > 1e-2:
+                yield {"x": abs(root), r"\nu": nu, r"\rho": rho}
+
+
+@world("eq-rmsprop-threshold", rtol=1e-6)
+def threshold() -> Iterator[World]:
+    """The coupling at which the cycle of equal signs loses its hold, found by bisection."""
+    sigma = np.ones(2)
+    for rho in (0.6, 0.9):
+        low, high = 0.0, 0.9
+        for _ in range(50):
+            middle = (low + high) / 2
+            matrix = np.array([[1.0, -middle], [-middle, 1.0]])
+            radius = np.abs(np.linalg.eigvals(jacobian(matrix, sigma, rho))).max()
+            low, high = (middle, high) if radius < 1 else (low, middle)
+        nu = np.linalg.eigvals(matrix / np.abs(matrix @ sigma)[:, None])
+        yield {r"\nu_{\max}": nu.real.max(), r"\rho": rho}
+
+
+@world("eq-rmsprop-loss")
+def loss_of_hovering() -> Iterator[World]:
+    for sigma in (np.array([1.0, -1.0]), np.array([-1.0, 1.0])):
+        theta, _ = cycle(A, sigma, 5, lr=0.7)
+        yield {r"J_\sigma": Quadratic(A).value(theta), r"\eta": 0.7, r"\sigma": sigma, "A": A}
+
+
+@world("eq-rmsprop-trace", slack=1)
+def trace() -> Iterator[World]:
+    """Met by a diagonal matrix, to spare by another; a smaller factor is only looser."""
+    for matrix in (np.diag([3.0, 0.8]), A):
+        signs = (np.array([1.0, s]) for s in (1.0, -1.0))
+        sigma = max(signs, key=lambda s: s @ matrix @ s)
+        theta, _ = cycle(matrix, sigma, 5, lr=1.7)
+        yield {r"J_\sigma": Quadratic(matrix).value(theta), r"\eta": 1.7, "A": matrix}
+
+
+@world("eq-rmsprop-amplitude", rtol=1e-7)
+def amplitude() -> Iterator[World]:
+    """Where a long run ends, with either epsilon."""
+    for curvature, lr, eps in ((3.0, 0.7, 0.4), (0.6, 1.3, 0.11)):
+        ends = []
+        for inside in (False, True):
+            rule = RMSProp(lr, rho=0.5, eps=eps, eps_inside=inside)
+            theta = np.full(1, 0.9)
+            for _ in range(800):
+                theta = rule.step(theta, Quadratic([curvature]).gradient(theta))
+            ends.append(abs(theta[0]))
+        yield {
+            r"a_{\text{out}}": ends[0], r"a_{\text{in}}": ends[1], r"\eta": lr,
+            r"\epsilon": eps, r"\lambda": curvature,
+        }  # fmt: skip
+
+
+@world("eq-rmsprop-noise", approx=2e-3)
+def noise() -> Iterator[World]:
+    """The variance of gradient descent with the rate that the settled average of noise gives."""
+    for curvature, lr, sd in ((3.0, 1e-3, 4.0), (0.5, 3e-4, 0.7)):
+        rule = RMSProp(lr, rho=0.9, eps=0.0)
+        for _ in range(400):
+            rate = -rule.step(np.zeros(1), np.full(1, sd))[0] / sd
+        factor = GradientDescent(rate).step(np.ones(1), np.full(1, curvature))
+        variance = solve_discrete_lyapunov(factor[:, None], np.full((1, 1), (rate * sd) ** 2))
+        yield {"V": variance[0, 0], r"\eta": lr, r"\sigma_\xi": sd, r"\lambda": curvature}
 
 
 @world("eq-rmsprop-linear", rtol=1e-4)
