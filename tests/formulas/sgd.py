@@ -392,8 +392,8 @@ def nonconvex() -> Iterator[World]:
             v += (lr * sigma) ** 2
         yield {
             r"\mathbb E": lambda square: square, r"\nabla J_t": {"t": np.sqrt(squares)},
-            "T": steps, "J_0": float(BOWL.value(np.array([start]))) - 0.7, "J^*": -0.7, r"\eta": lr,
-            "L": LAM, r"\sigma": sigma,
+            "T": steps, "J_0": float(BOWL.value(np.array([start]))) - 0.7, "J^*": -0.7,
+            r"\eta": lr, "L": LAM, r"\sigma": sigma,
         }  # fmt: skip
 
 
