@@ -26,8 +26,8 @@ def pytest_configure() -> None:
 
 
 # A chapter that takes longer is no longer run while somebody waits. These are processor seconds: a
-# busy machine is not the chapter's fault. `make notebooks` holds the author to 20 of them; a machine
-# half as fast should not fail for that, nor should a reader's.
+# busy machine is not the chapter's fault. `make notebooks` holds the author to 20 of them; neither
+# CI's machine nor a reader's, which may be half as fast, should fail for that.
 CHAPTER_SECONDS = float(
     os.environ.get("CHAPTER_SECONDS") or ("30" if os.environ.get("CI") == "true" else "60")
 )
