@@ -268,12 +268,13 @@ def rmsprop_average() -> Iterator[World]:
 
 @world("eq-conventions-rmsprop-first", approx=1e-4)
 def rmsprop_first() -> Iterator[World]:
-    """First steps of three libraries, where the gradient is large beside every epsilon, from 0.3 on."""
+    """First steps of three libraries, where the gradient is large beside every epsilon."""
     for library, rho in (("torch", 0.99), ("optax", 0.9), ("keras", 0.9)):
         theta = recorded(library, "rmsprop").theta
         for j in (2, 3, 4):
             yield {
-                r"\theta_1": 0.3 + theta[1][j], r"\theta_0": 0.3 + theta[0][j], r"\eta": LR, r"\rho": rho
+                r"\theta_1": 0.3 + theta[1][j], r"\theta_0": 0.3 + theta[0][j],
+                r"\eta": LR, r"\rho": rho,
             }  # fmt: skip
 
 
