@@ -42,7 +42,8 @@ ARGUMENTS = {
     *("alpha", "decay", "rho", "betas", "beta_1", "beta_2", "b1", "b2", "amsgrad"),
     *("eps", "epsilon", "eps_root", "eps_in_sqrt", "centered"),
     *("initial_accumulator_value", "initial_scale"),
-    *("bias_correction", "bias_correction_mu", "bias_correction_nu", "weight_decay"),
+    *("bias_correction", "bias_correction_mu", "bias_correction_nu"),
+    *("weight_decay", "decoupled_weight_decay", "debias"),
 }
 
 Array = NDArray[Any]
@@ -110,12 +111,14 @@ def record_torch() -> tuple[dict[str, Record], Iterator[Run]]:
         ("momentum-falling", "SGD", heavy),
         ("momentum-dampening", "SGD", heavy | {"dampening": 0.9}),
         ("momentum-decay", "SGD", heavy | {"weight_decay": DECAY}),
+        ("momentum-decay-falling", "SGD", heavy | {"weight_decay": DECAY}),
         ("nesterov", "SGD", nesterov),
         ("nesterov-falling", "SGD", nesterov),
         ("adagrad", "Adagrad", {}),
         ("rmsprop", "RMSprop", {}),
         ("adam", "Adam", {}),
         ("adam-decay", "Adam", {"weight_decay": DECAY}),
+        ("adam-decay-decoupled", "Adam", {"weight_decay": DECAY, "decoupled_weight_decay": True}),
         ("amsgrad", "Adam", {"amsgrad": True}),
         ("adamw", "AdamW", {}),
         ("adamw-falling", "AdamW", {"weight_decay": DECAY}),
@@ -140,7 +143,11 @@ def record_optax() -> tuple[dict[str, Record], Iterator[Run]]:
 
     def stepper(run: str, name: str, arguments: Record) -> Stepper:
         rates = jnp.asarray(RATES[setting(run)[1]])
-        transform = getattr(optax, name)(lambda taken: rates[taken], **arguments)
+        if name == "ema":  # an average of gradients, to which a rate is added
+            rate = optax.scale_by_learning_rate(lambda taken: rates[taken])
+            transform = optax.chain(optax.ema(**arguments), rate)
+        else:
+            transform = getattr(optax, name)(lambda taken: rates[taken], **arguments)
         state = transform.init(jnp.zeros(6))
 
         def step(theta: Array, gradient: Array, _: float) -> Array:
@@ -157,12 +164,14 @@ def record_optax() -> tuple[dict[str, Record], Iterator[Run]]:
         ("sgd", "sgd", {}),
         ("momentum", "sgd", heavy),
         ("momentum-falling", "sgd", heavy),
+        ("momentum-average", "ema", {"decay": 0.9, "debias": False}),
         ("nesterov", "sgd", nesterov),
         ("nesterov-falling", "sgd", nesterov),
         ("adagrad", "adagrad", {}),
         ("rmsprop", "rmsprop", {}),
         ("rmsprop-outside", "rmsprop", {"eps_in_sqrt": False}),
         ("adam", "adam", {}),
+        ("adam-inside", "adam", {"eps": 0.0, "eps_root": 1e-8}),
         ("amsgrad", "amsgrad", {}),
         ("amsgrad-paper", "amsgrad", paper),
         ("adamw", "adamw", {}),
@@ -170,7 +179,7 @@ def record_optax() -> tuple[dict[str, Record], Iterator[Run]]:
     ]
     signatures = {
         f"optax.{name}": defaults(getattr(optax, name))
-        for name in ("sgd", "adagrad", "rmsprop", "adam", "amsgrad", "adamw")
+        for name in ("sgd", "ema", "adagrad", "rmsprop", "adam", "amsgrad", "adamw")
     }
     runs = (
         (run, call(f"optax.{name}", arguments), *setting(run), stepper(run, name, arguments))
@@ -211,6 +220,7 @@ def record_keras() -> tuple[dict[str, Record], Iterator[Run]]:
         ("momentum", "SGD", heavy),
         ("momentum-falling", "SGD", heavy),
         ("momentum-decay", "SGD", heavy | {"weight_decay": DECAY}),
+        ("momentum-decay-falling", "SGD", heavy | {"weight_decay": DECAY}),
         ("nesterov", "SGD", nesterov),
         ("nesterov-falling", "SGD", nesterov),
         ("adagrad", "Adagrad", {}),
@@ -266,7 +276,7 @@ def record_sklearn() -> tuple[dict[str, Record], Iterator[Run]]:
 
 def setting(run: str) -> tuple[float, str]:
     """Where a run starts and which rates it uses: decay needs something that can decay."""
-    decays = run.endswith("-decay") or run.startswith("adamw")
+    decays = "-decay" in run or run.startswith("adamw")
     return float(decays), "falling" if run.endswith("-falling") else "constant"
 
 
