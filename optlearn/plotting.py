@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from optlearn._checks import Array, check_array, check_choice, check_integer
 from optlearn._landscape import Landscape, animate, contours, paths
@@ -147,8 +149,17 @@ def _label_axes(ax: Axes, xlabel: str, ylabel: str, log: str) -> None:
     ax.set_ylabel(ylabel + (" (log scale)" if y_log else ""))
     if x_log:
         ax.set_xscale("log")
+        _few_ticks(ax.xaxis)
     if y_log:
         ax.set_yscale("log")
+        _few_ticks(ax.yaxis)
+
+
+def _few_ticks(axis: Axis) -> None:
+    """Leave out the ticks between powers of ten where there are several powers: they take time."""
+    low, high = axis.get_view_interval()
+    if high > 100 * low > 0:
+        axis.set_minor_locator(NullLocator())
 
 
 def rate_panel(

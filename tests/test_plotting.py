@@ -849,6 +849,14 @@ def test_one_slider_moves_all_panels_in_a_browser(browser, tmp_path):
     page.close()
 
 
+def test_wide_logarithmic_axes_have_no_ticks_between_powers_of_ten():
+    _, ax = plt.subplots()
+    line = [1.0, 5.0]
+    rate_panel(ax, [1.0, 1e3], line, line, log="both", xlabel="x", ylabel="y")
+    assert len(ax.xaxis.get_minorticklocs()) == 0
+    assert len(ax.yaxis.get_minorticklocs()) > 0  # less than two powers: they are needed
+
+
 # --- bad input ---------------------------------------------------------------------------------
 
 
