@@ -67,7 +67,7 @@ test: $(INSTALLED) ## unit tests, doctests and every notebook (PYTEST_ARGS=...)
 # rounded in another order. That arithmetic is slower too, so the limit on a chapter's time is wider.
 .PHONY: test-portable
 test-portable: $(INSTALLED) ## every notebook again, with the arithmetic of an older x86 processor
-	@CHAPTER_SECONDS=60 OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 \
+	@OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 \
 		$(BIN)/python -m pytest book -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-site
