@@ -64,7 +64,7 @@ test: $(INSTALLED) ## unit tests, doctests and every notebook (PYTEST_ARGS=...)
 	@$(BIN)/python -m pytest -m "not browser" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 # Printed numbers must not depend on the last bit: without AVX-512, with other BLAS kernels, sums are
-# rounded in another order. That arithmetic is slower too, so the limit on a chapter's time is wider.
+# rounded in another order.
 .PHONY: test-portable
 test-portable: $(INSTALLED) ## every notebook again, with the arithmetic of an older x86 processor
 	@OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 \
