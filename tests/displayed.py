@@ -112,7 +112,6 @@ class Reader:
         self.tokens = tokens(tex)
         self.at = 0
         self.world = {written(name): value for name, value in world.items()}
-        self.used: set[str] = set()
 
     def statements(self) -> list[Statement]:
         found = []
@@ -251,7 +250,9 @@ class Reader:
             else:
                 above = self.argument()
         if not below:
-            return REDUCE[sign](self.list())
+            values = self.arguments()
+            several = np.stack(np.broadcast_arrays(*values)) if len(values) > 1 else values[0]
+            return REDUCE[sign](several)
         start, values = self.at, []
         index, numbers = self.range(sign, below, above)
         for number in numbers:
@@ -279,14 +280,14 @@ class Reader:
         finally:
             self.world = outside
 
-    def list(self) -> Value:
+    def arguments(self) -> list[Value]:
         close = BRACKETS[self.take()]
         values = [self.sum()]
         while self.peek() in {",", ";"}:
             self.take()
             values.append(self.sum())
         self.expect(close)
-        return np.stack(np.broadcast_arrays(*values)) if len(values) > 1 else values[0]
+        return values
 
     def table(self, kind: str) -> Value:
         rows: list[list[Any]] = [[]]
@@ -305,7 +306,10 @@ class Reader:
         if kind not in {"cases", "pmatrix", "bmatrix"}:
             raise self.error(f"environment {kind} is not understood")
         if kind == "cases":
-            return next(row[0] for row in rows if len(row) < 2 or row[1])
+            for row in rows:
+                if len(row) < 2 or row[1]:
+                    return row[0]
+            raise self.error("no case holds")
         matrix = np.array(rows, dtype=float)
         return matrix[:, 0] if matrix.shape[1] == 1 else matrix
 
@@ -326,13 +330,7 @@ class Reader:
             return value
         if self.peek() not in {"(", "["}:
             raise self.error(f"{name} is a function: brackets are missing")
-        close = BRACKETS[self.take()]
-        arguments = [self.sum()]
-        while self.peek() in {",", ";"}:
-            self.take()
-            arguments.append(self.sum())
-        self.expect(close)
-        return value(*arguments)
+        return value(*self.arguments())
 
     def function(self, function: Callable[[Value], Value]) -> Value:
         exponent = 1
@@ -375,7 +373,6 @@ class Reader:
 
     def look_up(self, name: str) -> Value:
         if name in self.world:
-            self.used.add(name)
             value = self.world[name]
             if isinstance(value, dict):  # {index: what the name is for each of its values}
                 ((index, entries),) = value.items()

@@ -118,7 +118,7 @@ def seen(label: str, wrong: str) -> bool:
     try:
         with np.errstate(all="ignore"):
             return not true_in_every_world(label, wrong)
-    except (TexError, ValueError, ArithmeticError, TypeError, IndexError, StopIteration):
+    except (TexError, ValueError, ArithmeticError, TypeError, IndexError):
         return True
 
 
