@@ -18,10 +18,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optlearn"
 
 LAYERS = (
     {"_checks"},
-    {"_function", "_idx", "_optimizer", "_toy", "activations"},
+    {"_affine", "_function", "_idx", "_optimizer", "_toy", "activations"},
     {"adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},
-    {"gradients", "training"},
+    {"_fake_quantized", "_integer", "gradients", "training"},
+    {"_storage"},
     {"quantization", "transfer"},
     {"sweeps"},
 )
