@@ -21,18 +21,24 @@ from optlearn._checks import (
     check_integer,
     check_real,
 )
+from optlearn._grid import (
+    Axes,
+    apply_grid,
+    best_grid,
+    integer_dtype,
+    integer_range,
+    min_max_grid,
+    percentile_grid,
+    to_real,
+)
 
 __all__ = [
     "Quantized",
-    "apply_grid",
     "binarize",
     "calibrate",
     "check_bits",
     "check_grid",
     "fake_quantize",
-    "grid_of_range",
-    "integer_range",
-    "min_max_grid",
     "quantize",
 ]
 
@@ -82,7 +88,7 @@ class Quantized:
         """Refuse what is no grid, or integers that are not on it."""
         check_bits(self.bits)
         low, high = integer_range(self.bits, check_flag("symmetric", self.symmetric))
-        wanted = np.dtype(_integer_dtype(self.bits))
+        wanted = np.dtype(integer_dtype(self.bits))
         if not isinstance(self.q, np.ndarray) or self.q.dtype != wanted:
             kind = getattr(self.q, "dtype", type(self.q).__name__)
             raise TypeError(f"q must be an array of {wanted} at {self.bits} bits, got {kind}")
@@ -99,13 +105,14 @@ class Quantized:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the tensor."""
-        return self.q.shape
+        return tuple(self.q.shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the packed integers, the scales and (where not symmetric) the zero points."""
         packed = math.ceil(self.bits * self.q.size / 8)
-        return packed + self.scale.nbytes + (0 if self.symmetric else self.zero_point.nbytes)
+        zero_points = 0 if self.symmetric else int(self.zero_point.nbytes)
+        return packed + int(self.scale.nbytes) + zero_points
 
     def dequantize(self, dtype: Any = np.float64) -> Array:
         r"""Return the real numbers :math:`S\,(q - Z)`.
@@ -122,7 +129,7 @@ class Quantized:
         """
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
-        return _to_real(self.q - self.zero_point, self.scale, dtype)
+        return to_real(self.q - self.zero_point, self.scale, dtype)
 
 
 def calibrate(
@@ -159,9 +166,10 @@ def calibrate(
     Returns
     -------
     scale : float64, or ndarray of shape 1 everywhere but along `axis`
-        Rounded up to 24 significant bits, so that S (q - Z) is exact in float64. For float32 to
-        24 - b bits, so that it is exact in float32. Where S is so close to the smallest number
-        that it has no such bits, to a power of 2. 1 for a channel of zeros.
+        Rounded up to 24 significant bits, so that S (q - Z) is exact in float64; for float32 to
+        24 - b bits, so that it is exact in float32. To a power of 2 where there are not so many
+        bits: close to the smallest number, and for float32 at more than 11 bits. 1 for a channel
+        of zeros.
     zero_point : int32, or ndarray shaped as `scale`
 
     Raises
@@ -191,13 +199,9 @@ def calibrate(
         raise ValueError(f"percentile must be in (0, 100], got {percentile}")
     axes = _other_axes(w, axis)
     if method == "percentile":
-        low, high = _range(w, axes)
-        inner = _percentile_range(w, symmetric, axes, percentile)
-        nothing = (inner[0] == 0) & (inner[1] == 0)
-        low, high = np.where(nothing, low, inner[0]), np.where(nothing, high, inner[1])
-        scale, zero_point = grid_of_range(low, high, bits, symmetric, w.dtype)
+        scale, zero_point = percentile_grid(w, bits, symmetric, axes, percentile)
     elif method == "mse":
-        scale, zero_point = _best_grid(w, bits, symmetric, axes)
+        scale, zero_point = best_grid(w, bits, symmetric, axes)
     else:
         scale, zero_point = min_max_grid(w, bits, symmetric, axes)
     return _as_channels(scale, w, axis), _as_channels(zero_point, w, axis)
@@ -250,7 +254,7 @@ def quantize(
     w, axis = _check_tensor(w, bits, symmetric, axis)
     scale, zero_point = _choose_grid(w, bits, symmetric, axis, scale, zero_point)
     steps = apply_grid(w, scale, zero_point, bits, symmetric)
-    q = (steps + zero_point).astype(_integer_dtype(bits))
+    q = (steps + zero_point).astype(integer_dtype(bits))
     return Quantized(q, scale, zero_point, bits, axis, symmetric)
 
 
@@ -286,7 +290,7 @@ def fake_quantize(
     """
     w, axis = _check_tensor(w, bits, symmetric, axis)
     scale, zero_point = _choose_grid(w, bits, symmetric, axis, scale, zero_point)
-    return _to_real(apply_grid(w, scale, zero_point, bits, symmetric), scale, w.dtype)
+    return to_real(apply_grid(w, scale, zero_point, bits, symmetric), scale, w.dtype)
 
 
 def binarize(w: Any, *, axis: int | None = None) -> tuple[Array, Any]:
@@ -325,152 +329,10 @@ def binarize(w: Any, *, axis: int | None = None) -> tuple[Array, Any]:
     w, axis = _check_tensor(w, 1, False, axis)
     size = np.abs(w).astype(np.float64)
     axes = _other_axes(w, axis)
-    peak = size.max(axis=axes, keepdims=True)
-    peak[peak == 0] = 1  # the mean of zeros is 0
-    scale = (size / peak).mean(axis=axes, keepdims=True) * peak  # a sum of sizes could overflow
+    # The sum of huge numbers could overflow: add up fractions of a power of two.
+    _, exponent = np.frexp(size.max(axis=axes, keepdims=True))
+    scale = np.ldexp(np.ldexp(size, -exponent).mean(axis=axes, keepdims=True), exponent)
     return np.where(w < 0, -1, 1).astype(np.int8), _as_channels(scale, w, axis)
-
-
-# The grid, for arrays that have been checked -----------------------------------------------------
-
-
-def integer_range(bits: int, symmetric: bool) -> tuple[int, int]:
-    """Return the smallest and the largest integer."""
-    high = 2 ** (bits - 1) - 1
-    return (-high if symmetric else -high - 1), high
-
-
-def min_max_grid(w: Array, bits: int, symmetric: bool, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    """Return scale and zero point of the range of `w` over `axes`, which stay with length 1."""
-    low, high = _range(w, axes)
-    scale, zero_point = grid_of_range(low, high, bits, symmetric, w.dtype)
-    if symmetric or bits == 1:
-        return scale, zero_point
-    # The ends of [low, high] need not be on the grid: 0 is. A tensor of this grid can so be
-    # narrower than the grid by one step, and would get a finer one. It keeps the one it is on.
-    own, own_zero_point = _covering_grid(low, high, bits, w.dtype)
-    with np.errstate(over="ignore"):
-        on_own = (np.rint(w / own) * own == w).all(axis=axes, keepdims=True)
-    return np.where(on_own, own, scale), np.where(on_own, own_zero_point, zero_point)
-
-
-def grid_of_range(
-    low: Array, high: Array, bits: int, symmetric: bool, dtype: Any
-) -> tuple[Any, Any]:
-    """Return scale and zero point of the range from low <= 0 to high >= 0."""
-    bottom, top = integer_range(bits, symmetric)
-    with np.errstate(over="ignore"):
-        if symmetric:
-            scale = np.maximum(-low, high) / (top or 0.5)
-        else:
-            # high - low may be beyond the largest float64, a sum of halves is not.
-            scale = (high / 2 - low / 2) / ((top - bottom) / 2)
-            scale = np.where(scale < 1e-290, (high - low) / (top - bottom), scale)
-    scale = _round_up(scale, bits, dtype)
-    if not np.isfinite(scale).all():
-        raise ValueError(f"w must have a range below 2**1024 at {bits} bit, got {high.max()}")
-    scale = np.where((low == 0) & (high == 0), 1.0, scale)
-    first = np.zeros_like(scale) if symmetric else bottom - np.rint(low / scale)
-    # An all-zero channel: 0 stands for 0.
-    first = np.where((low == 0) & (high == 0), 0, first)
-    return scale, np.clip(first, bottom, top).astype(np.int32)
-
-
-def apply_grid(w: Array, scale: Any, zero_point: Any, bits: int, symmetric: bool) -> Array:
-    """Return q - Z as a float64 array: whole numbers, clipped to the grid."""
-    low, high = integer_range(bits, symmetric)
-    with np.errstate(over="ignore", under="ignore"):
-        steps = np.asarray(np.divide(w, scale, dtype=np.float64))
-    np.rint(steps, out=steps)
-    return np.clip(steps, low - zero_point, high - zero_point, out=steps)
-
-
-def _covering_grid(low: Array, high: Array, bits: int, dtype: Any) -> tuple[Any, Any]:
-    """Return the finest grid that has both ends of the range inside and 0 on a point."""
-    bottom, top = integer_range(bits, False)
-    steps = top - bottom
-    scale, _ = grid_of_range(low, high, bits, False, dtype)
-    best, best_below = np.full_like(scale, np.inf), np.zeros_like(scale)
-    for below in (np.floor(-low / scale), np.floor(-low / scale) + 1):  # points left of 0
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            left = np.where(low == 0, 0, -low / below)
-            right = np.where(high == 0, 0, high / (steps - below))
-        needed = np.where(below > steps, np.inf, np.maximum(left, right))
-        best_below = np.where(needed < best, below, best_below)
-        best = np.minimum(needed, best)
-    usable = (best > 0) & np.isfinite(best)
-    best = np.where(usable, _round_up(np.where(usable, best, 1.0), bits, dtype), scale)
-    return best, np.clip(bottom + best_below, bottom, top).astype(np.int32)
-
-
-def _round_up(scale: Array, bits: int, dtype: Any) -> Array:
-    """Round up to so few significant bits that a whole number of steps is exact in `dtype`."""
-    digits = 24 - bits if dtype == np.float32 else 24
-    smallest = float(np.finfo(dtype).smallest_subnormal)
-    mantissa, exponent = np.frexp(np.maximum(scale, smallest))
-    # Close to the smallest number there are no more digits to choose from. A power of two still
-    # makes quantizing twice safe: every coarser grid of powers of two is part of a finer one.
-    digits = np.where(scale < math.ldexp(smallest, 24), 1, digits)
-    return np.asarray(np.ldexp(np.ceil(np.ldexp(mantissa, digits)), exponent - digits))
-
-
-def _range(w: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return the smallest and the largest number as float64, widened to hold 0."""
-    low = np.minimum(w.min(axis=axes, keepdims=True), 0).astype(np.float64)
-    return low, np.maximum(w.max(axis=axes, keepdims=True), 0).astype(np.float64)
-
-
-def _percentile_range(
-    w: Array, symmetric: bool, axes: tuple[int, ...], percentile: float
-) -> tuple[Array, Array]:
-    """Return the range that holds `percentile` percent of the values."""
-    if symmetric:
-        high = np.percentile(np.abs(w), percentile, axis=axes, keepdims=True, method="nearest")
-        return -high.astype(np.float64), high.astype(np.float64)
-    cut = (100 - percentile) / 2
-    low, high = np.percentile(w, [cut, 100 - cut], axis=axes, keepdims=True, method="nearest")
-    return np.minimum(low, 0).astype(np.float64), np.maximum(high, 0).astype(np.float64)
-
-
-def _best_grid(w: Array, bits: int, symmetric: bool, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    """Try ranges from all of min-max to one percent of it and keep each channel's best."""
-    low, high = _range(w, axes)
-    peak = np.maximum(-low, high)
-    peak[peak == 0] = 1
-    best, best_zero_point = min_max_grid(w, bits, symmetric, axes)
-    lowest = _squared_error(w, best, best_zero_point, bits, symmetric, axes, peak)
-    for percent in range(99, 0, -1):
-        part = percent / 100
-        scale, zero_point = grid_of_range(part * low, part * high, bits, symmetric, w.dtype)
-        error = _squared_error(w, scale, zero_point, bits, symmetric, axes, peak)
-        better = error < lowest
-        best = np.where(better, scale, best)
-        best_zero_point = np.where(better, zero_point, best_zero_point)
-        lowest = np.minimum(error, lowest)
-    return best, best_zero_point
-
-
-def _squared_error(
-    w: Array,
-    scale: Any,
-    zero_point: Any,
-    bits: int,
-    symmetric: bool,
-    axes: tuple[int, ...],
-    peak: Array,
-) -> Array:
-    """Return the mean squared error of every channel, in units of its largest number."""
-    error = apply_grid(w, scale, zero_point, bits, symmetric)
-    error *= scale / peak
-    error -= w / peak
-    return np.asarray(np.square(error, out=error).mean(axis=axes, keepdims=True))
-
-
-def _to_real(steps: Array, scale: Any, dtype: Any) -> Array:
-    """Return steps times scale in `dtype`; what would be infinite is its largest number."""
-    most = float(np.finfo(dtype).max)
-    with np.errstate(over="ignore"):
-        return np.asarray(np.clip(steps * scale, -most, most), dtype=dtype)
 
 
 # Checks ------------------------------------------------------------------------------------------
@@ -482,10 +344,6 @@ def check_bits(bits: Any, *, least: int = 1, most: int = MOST_BITS) -> int:
     if number > most:
         raise ValueError(f"bits must be <= {most}, got {bits}")
     return number
-
-
-def _integer_dtype(bits: int) -> type[np.signedinteger[Any]]:
-    return np.int8 if bits <= 8 else np.int16
 
 
 def _check_axis(w: Array, axis: Any) -> int | None:
@@ -507,7 +365,7 @@ def _check_tensor(w: Any, bits: Any, symmetric: Any, axis: Any) -> tuple[Array, 
     return w, _check_axis(w, axis)
 
 
-def _other_axes(w: Array, axis: int | None) -> tuple[int, ...]:
+def _other_axes(w: Array, axis: int | None) -> Axes:
     return tuple(other for other in range(w.ndim) if other != axis)
 
 
@@ -557,5 +415,7 @@ def _channels(name: str, value: Array, w: Array, axis: int | None) -> Array:
         return value
     shape = tuple(n if i == axis else 1 for i, n in enumerate(w.shape))
     if value.shape not in ((), (w.shape[axis],), shape):
-        raise ValueError(f"{name} must have shape {shape} or ({w.shape[axis]},), got {value.shape}")
+        raise ValueError(
+            f"{name} must have shape {shape} or ({w.shape[axis]},), got {value.shape}"
+        )
     return np.broadcast_to(value.reshape(-1 if value.ndim else ()), w.shape[axis]).reshape(shape)

@@ -12,14 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from optlearn._affine import (
-    apply_grid,
-    check_bits,
-    check_grid,
-    integer_range,
-    min_max_grid,
-)
+from optlearn._affine import check_bits, check_grid
 from optlearn._checks import Array, check_flag
+from optlearn._grid import apply_grid, integer_range, min_max_grid
 from optlearn.networks import MLP, Layers, Loss
 
 __all__ = ["FakeQuantizedMLP"]
@@ -114,18 +109,18 @@ class FakeQuantizedMLP(MLP):
         TypeError, ValueError
             If `theta` is not a finite floating array whose last axis has length n.
         """
-        theta = self._check_theta(theta).copy()
+        theta = np.array(self._check_theta(theta))
         for (weights, _), (rounded, _) in zip(
             self._views(theta), self._quantized(self._views(theta))[0], strict=True
         ):
             weights[...] = rounded
-        return theta
+        return np.asarray(theta)
 
     def _check_theta(self, theta: Any, *, finite: bool = True) -> Array:
         theta = super()._check_theta(theta, finite=finite)
         if theta.dtype not in (np.float32, np.float64):
             raise TypeError(f"theta must be float32 or float64, got {theta.dtype}")
-        return theta
+        return np.asarray(theta)
 
     def _backpropagate(self, layers: Layers, slots: Layers, x: Array, y: Any, loss: Loss) -> Any:
         """Backpropagate through the quantized weights, and straight through their rounding."""
@@ -148,7 +143,9 @@ class FakeQuantizedMLP(MLP):
                 inside = np.abs(weights) <= 1
             else:
                 if self.grids is None:
-                    scale, zero_point = min_max_grid(weights, self.bits, self.symmetric, self._axes)
+                    scale, zero_point = min_max_grid(
+                        weights, self.bits, self.symmetric, self._axes
+                    )
                 else:
                     scale, zero_point = self.grids[index]
                     low, high = integer_range(self.bits, self.symmetric)
@@ -171,5 +168,7 @@ class FakeQuantizedMLP(MLP):
         for grid, (_, _, _, shape) in zip(grids, self._layout, strict=True):
             if not isinstance(grid, tuple) or len(grid) != 2:
                 raise TypeError(f"grids must be tuples (scale, zero_point), got {grid!r}")
-            checked.append(check_grid(np.empty(shape), self.bits, self.symmetric, self.axis, *grid))
+            checked.append(
+                check_grid(np.empty(shape), self.bits, self.symmetric, self.axis, *grid)
+            )
         return checked

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from optlearn._affine import apply_grid, calibrate, check_bits, integer_range, quantize
+from optlearn._affine import calibrate, check_bits, quantize
 from optlearn._checks import Array, check_array
+from optlearn._grid import apply_grid, integer_range
 from optlearn.networks import MLP
 
 __all__ = ["IntegerLayer", "QuantizedMLP", "fixed_point", "requantize"]
@@ -64,8 +65,7 @@ def fixed_point(multiplier: Any) -> tuple[Any, Any]:
     mantissa, exponent = np.frexp(multiplier)
     integer = np.rint(np.ldexp(mantissa, 31)).astype(np.int64)
     carried = integer == 2**31  # 0.99999… was rounded to 1
-    integer, exponent = np.where(carried, 2**30, integer), np.where(carried, exponent + 1, exponent)
-    shift = 31 - exponent
+    integer, shift = np.where(carried, 2**30, integer), 31 - exponent - carried
     if (shift < 1).any():
         raise ValueError(f"a rescaling must be below 2**30, got {np.max(multiplier)}")
     # Beyond 62 every product is below one half and rounds to 0; so it does at 62.

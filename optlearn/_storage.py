@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import math
 import os
 import struct
 import zipfile
@@ -15,6 +17,7 @@ import numpy as np
 
 from optlearn._affine import Quantized
 from optlearn._checks import Array
+from optlearn._grid import integer_dtype
 from optlearn._integer import IntegerLayer, QuantizedMLP
 
 __all__ = ["load", "pack", "save", "unpack"]
@@ -53,15 +56,22 @@ def save(path: str | os.PathLike[str], quantized: Quantized | QuantizedMLP) -> N
     """
     path = _check_path(path)
     if isinstance(quantized, Quantized):
-        fields = _tensor_fields(quantized)
+        values, arrays = _of_tensor(quantized)
     elif isinstance(quantized, QuantizedMLP):
-        fields = _network_fields(quantized)
+        values, arrays = _of_network(quantized)
     else:
         raise TypeError(f"quantized must be a Quantized or a QuantizedMLP, got {quantized!r}")
-    fields |= {"format": np.array(FORMAT), "version": np.array(VERSION)}
-    fields["sha256"] = np.array(_digest(fields))
+    data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())
+    layout = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
+    header = {"format": FORMAT, "version": VERSION, "values": values, "arrays": layout}
+    header["sha256"] = _digest(header, data)
     content = io.BytesIO()
-    np.savez(content, **fields)
+    # Two entries, not one an array: each costs a quarter of a kilobyte, a layer of weights' worth.
+    np.savez(
+        content,
+        header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+        data=np.frombuffer(data, dtype=np.uint8),
+    )
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content.getvalue())
@@ -102,7 +112,7 @@ def load(path: str | os.PathLike[str]) -> Quantized | QuantizedMLP:
     content = path.read_bytes()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            fields = {name: archive[name] for name in archive.files}
+            header, data = archive["header"].tobytes(), archive["data"].tobytes()
     except (
         AttributeError,  # np.load returned a plain array
         EOFError,
@@ -117,17 +127,20 @@ def load(path: str | os.PathLike[str]) -> Quantized | QuantizedMLP:
         TypeError,
     ) as error:
         raise ValueError(f"{path} is no whole .npz file: {error}") from error
-    if str(fields.get("format")) != FORMAT:
-        raise ValueError(f"{path} holds nothing that optlearn.quantization has saved")
-    if str(fields.get("version")) != str(VERSION):
-        found = fields.get("version")
-        raise ValueError(f"{path} must be of version {VERSION}, got {found}")
-    if str(fields.pop("sha256", "")) != _digest(fields):
+    try:
+        header = json.loads(header)
+        if header.pop("format") != FORMAT:
+            raise ValueError("another format")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds nothing that optlearn has saved: {error}") from error
+    if header.get("version") != VERSION:
+        raise ValueError(f"{path} must be of version {VERSION}, got {header.get('version')}")
+    digest = header.pop("sha256", None)
+    if digest != _digest({"format": FORMAT, **header}, data):
         raise ValueError(f"{path} was changed after it was saved: its digest does not fit")
     try:
-        if str(fields["kind"]) == "tensor":
-            return _tensor(fields)
-        return _network(fields)
+        values, arrays = header["values"], _read_arrays(header["arrays"], data)
+        return _tensor(values, arrays) if values["kind"] == "tensor" else _network(values, arrays)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} does not hold a quantized tensor or network: {error}") from error
 
@@ -135,93 +148,100 @@ def load(path: str | os.PathLike[str]) -> Quantized | QuantizedMLP:
 def pack(q: Array, bits: int) -> Array:
     """Return the lowest `bits` bits of every integer, one after the other, as bytes."""
     unsigned = q.ravel().astype(np.int64) + 2 ** (bits - 1)
-    return np.packbits((unsigned[:, None] >> np.arange(bits)) & 1)
+    return np.asarray(np.packbits((unsigned[:, None] >> np.arange(bits)) & 1))
 
 
 def unpack(packed: Array, bits: int, shape: tuple[int, ...]) -> Array:
     """Undo `pack`."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     table = np.unpackbits(packed, count=count * bits).reshape(count, bits).astype(np.int64)
     unsigned = (table << np.arange(bits)).sum(axis=1)
-    return (unsigned - 2 ** (bits - 1)).reshape(shape).astype(np.int8 if bits <= 8 else np.int16)
+    return np.asarray((unsigned - 2 ** (bits - 1)).reshape(shape), dtype=integer_dtype(bits))
 
 
 def _check_path(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a path ending in .npz, got {path!r}")
-    path = Path(path)
-    if path.suffix != ".npz":
+    if Path(path).suffix != ".npz":
         raise ValueError(f"path must end in .npz, got {str(path)!r}")
-    return path
+    return Path(path)
 
 
-def _digest(fields: dict[str, Array]) -> str:
-    """Return the SHA-256 of all names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name, value in sorted(fields.items()):
-        array = np.ascontiguousarray(value)
-        digest.update(f"{name} {value.dtype.str} {value.shape} ".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+def _digest(header: dict[str, Any], data: bytes) -> str:
+    """Return the SHA-256 of everything but the digest."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode() + data).hexdigest()
 
 
-def _tensor_fields(tensor: Quantized) -> dict[str, Array]:
-    return {
-        "kind": np.array("tensor"),
-        "q": pack(tensor.q, tensor.bits),
-        "shape": np.array(tensor.shape, dtype=np.int64),
-        "scale": np.asarray(tensor.scale),
-        "zero_point": np.asarray(tensor.zero_point),
-        "bits": np.array(tensor.bits),
-        "axis": np.array([] if tensor.axis is None else [tensor.axis], dtype=np.int64),
-        "symmetric": np.array(tensor.symmetric),
+def _read_arrays(layout: list[tuple[str, str, list[int]]], data: bytes) -> dict[str, Array]:
+    """Cut the bytes into the arrays that the header lists."""
+    arrays, start = {}, 0
+    for name, dtype, shape in layout:
+        count = math.prod(shape)
+        array = np.frombuffer(data, dtype=dtype, count=count, offset=start)
+        arrays[name] = array.reshape(shape).copy()
+        start += array.nbytes
+    return arrays
+
+
+def _of_tensor(tensor: Quantized) -> tuple[dict[str, Any], dict[str, Array]]:
+    values = {
+        "kind": "tensor",
+        "shape": tensor.shape,
+        "bits": tensor.bits,
+        "axis": tensor.axis,
+        "symmetric": tensor.symmetric,
     }
+    arrays = {"q": pack(tensor.q, tensor.bits), "scale": np.asarray(tensor.scale)}
+    if not tensor.symmetric:
+        arrays["zero_point"] = np.asarray(tensor.zero_point)
+    return values, arrays
 
 
-def _tensor(fields: dict[str, Array]) -> Quantized:
-    bits, shape = int(fields["bits"]), tuple(fields["shape"].tolist())
+def _tensor(values: dict[str, Any], arrays: dict[str, Array]) -> Quantized:
+    bits = values["bits"]
     return Quantized(
-        unpack(fields["q"], bits, shape),
-        fields["scale"],
-        fields["zero_point"],
+        unpack(arrays["q"], bits, tuple(values["shape"])),
+        arrays["scale"],
+        arrays.get("zero_point"),
         bits,
-        fields["axis"].tolist()[0] if fields["axis"].size else None,
-        bool(fields["symmetric"]),
+        values["axis"],
+        values["symmetric"],
     )
 
 
-LAYER_FIELDS = ("bias", "input_zero_point", "output_zero_point", "scale", "multiplier", "shift")
-
-
-def _network_fields(network: QuantizedMLP) -> dict[str, Array]:
-    fields = {
-        "kind": np.array("network"),
-        "sizes": np.array(network.sizes),
-        "activation": np.array(network.activation),
-        "bits": np.array(network.bits),
-        "activation_bits": np.array(network.activation_bits),
-        "input_scale": np.array(network.input_scale),
+def _of_network(network: QuantizedMLP) -> tuple[dict[str, Any], dict[str, Array]]:
+    values = {
+        "kind": "network",
+        "sizes": network.sizes,
+        "activation": network.activation,
+        "bits": network.bits,
+        "activation_bits": network.activation_bits,
+        "input_scale": network.input_scale,
+        "zero_points": [
+            (layer.input_zero_point, layer.output_zero_point) for layer in network.layers
+        ],
     }
+    arrays = {}
     for index, layer in enumerate(network.layers):
-        fields[f"weights_{index}"] = pack(layer.weights, network.bits)
-        for name in LAYER_FIELDS:
-            fields[f"{name}_{index}"] = np.asarray(getattr(layer, name))
-    return fields
+        arrays[f"weights_{index}"] = pack(layer.weights, network.bits)
+        for name in ("bias", "scale", "multiplier", "shift"):
+            arrays[f"{name}_{index}"] = np.asarray(getattr(layer, name))
+    return values, arrays
 
 
-def _network(fields: dict[str, Array]) -> QuantizedMLP:
-    bits, sizes = int(fields["bits"]), fields["sizes"].tolist()
+def _network(values: dict[str, Any], arrays: dict[str, Array]) -> QuantizedMLP:
+    sizes, bits = values["sizes"], values["bits"]
     layers = []
-    for index in range(len(sizes) - 1):
-        parts: dict[str, Any] = {name: fields[f"{name}_{index}"][()] for name in LAYER_FIELDS}
-        for name in ("input_zero_point", "output_zero_point"):
-            parts[name] = int(parts[name])
-        weights = unpack(fields[f"weights_{index}"], bits, (sizes[index], sizes[index + 1]))
-        layers.append(IntegerLayer(weights, **parts))
+    for index, (zero_x, zero_y) in enumerate(values["zero_points"]):
+        bias, scale, multiplier, shift = (
+            arrays[f"{name}_{index}"][()] for name in ("bias", "scale", "multiplier", "shift")
+        )
+        weights = unpack(arrays[f"weights_{index}"], bits, (sizes[index], sizes[index + 1]))
+        layers.append(IntegerLayer(weights, bias, zero_x, zero_y, scale, multiplier, shift))
     return QuantizedMLP(
         layers,
-        activation=str(fields["activation"]),
+        activation=values["activation"],
         bits=bits,
-        activation_bits=int(fields["activation_bits"]),
-        input_scale=float(fields["input_scale"]),
+        activation_bits=values["activation_bits"],
+        input_scale=values["input_scale"],
     )

@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optlearn"
 
 LAYERS = (
     {"_checks"},
-    {"_affine", "_function", "_idx", "_optimizer", "_toy", "activations"},
-    {"adaptive", "datasets", "functions", "losses", "schedules"},
+    {"_function", "_grid", "_idx", "_optimizer", "_toy", "activations"},
+    {"_affine", "adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
