@@ -127,7 +127,7 @@ class Quantized:
             Exact in float64 on a grid of `calibrate`'s. A number beyond the largest of `dtype`
             becomes that one.
         """
-        if dtype not in (np.float32, np.float64):
+        if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
         return to_real(self.q - self.zero_point, self.scale, dtype)
 
@@ -218,8 +218,8 @@ def quantize(
 ) -> Quantized:
     r"""Round every number to the nearest point of a grid and keep its integer.
 
-    :math:`q = \mathrm{clip}(\mathrm{round}(w/S) + Z,\ q_{min},\ q_{max})`, ties to even. Inside
-    the grid's range :math:`|S (q - Z) - w| \le S/2`; what lies outside saturates at its end.
+    :math:`q = \mathrm{clip}(\mathrm{round}(w/S + Z),\ q_{min},\ q_{max})`, ties to the even q.
+    Inside the grid's range :math:`|S (q - Z) - w| \le S/2`; what is outside saturates at its end.
 
     Parameters
     ----------
@@ -243,7 +243,9 @@ def quantize(
 
     References
     ----------
-    B. Jacob et al., CVPR 2018, arXiv:1712.05877, equation 1.
+    B. Jacob et al., CVPR 2018, arXiv:1712.05877, equation 1. Ties as ``torch.quantize_per_tensor``
+    breaks them; ``torch.fake_quantize_per_tensor_affine`` adds Z after rounding, which differs at
+    ties where Z is odd.
 
     Examples
     --------
@@ -338,11 +340,11 @@ def binarize(w: Any, *, axis: int | None = None) -> tuple[Array, Any]:
 # Checks ------------------------------------------------------------------------------------------
 
 
-def check_bits(bits: Any, *, least: int = 1, most: int = MOST_BITS) -> int:
+def check_bits(bits: Any, *, least: int = 1, most: int = MOST_BITS, name: str = "bits") -> int:
     """Return `bits` if it is a whole number in the range."""
-    number = check_integer("bits", bits, minimum=least)
+    number = check_integer(name, bits, minimum=least)
     if number > most:
-        raise ValueError(f"bits must be <= {most}, got {bits}")
+        raise ValueError(f"{name} must be <= {most}, got {bits}")
     return number
 
 
@@ -392,7 +394,9 @@ def check_grid(
 ) -> tuple[Any, Any]:
     """Return scale and zero point in the shape of the channels."""
     scale = _channels("scale", check_array("scale", scale, targets=True), w, axis)
-    if scale.dtype.kind not in "fiu" or (scale <= 0).any():
+    if scale.dtype.kind not in "fiu":
+        raise TypeError(f"scale must be real, got {scale.dtype}")
+    if (scale <= 0).any():
         raise ValueError(f"scale must be > 0, got {scale.min()}")
     low, high = integer_range(bits, symmetric)
     rule = "0 on a symmetric grid" if symmetric else f"integers from {low} to {high}"

@@ -43,13 +43,19 @@ def integer_range(bits: int, symmetric: bool) -> tuple[int, int]:
 def apply_grid(w: Array, scale: Any, zero_point: Any, bits: int, symmetric: bool) -> Array:
     """Return q - Z as a float64 array: the nearest whole numbers of steps, clipped to the grid.
 
-    Clipping comes before any cast to integers, which would wrap around.
+    Ties go to the even q. Clipping comes before any cast to integers, which would wrap around.
     """
     low, high = integer_range(bits, symmetric)
     with np.errstate(over="ignore", under="ignore"):
         steps = np.asarray(np.divide(w, scale, dtype=np.float64))
+    if symmetric:
+        np.rint(steps, out=steps)
+        return np.clip(steps, low, high, out=steps)
+    steps += zero_point
     np.rint(steps, out=steps)
-    return np.clip(steps, low - zero_point, high - zero_point, out=steps)
+    np.clip(steps, low, high, out=steps)
+    steps -= zero_point
+    return steps
 
 
 def to_real(steps: Array, scale: Any, dtype: Any) -> Array:
@@ -78,6 +84,10 @@ def min_max_grid(w: Array, bits: int, symmetric: bool, axes: Axes) -> Grid:
         )
         possible = (right >= 0) & (own / 2 <= scale) & (low < high)
         own = np.where(possible, own, scale)
+        for end in (low, high):
+            possible &= to_real(np.rint(end / own), own, w.dtype) == end
+        if not possible.any():  # almost always: only the ends were looked at
+            continue
         same = to_real(np.rint(w / own), own, w.dtype) == w
         keep = possible & same.all(axis=axes, keepdims=True)
         scale = np.where(keep, own, scale)

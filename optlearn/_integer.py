@@ -184,7 +184,7 @@ class QuantizedMLP:
         if theta.shape != (network.n_parameters,):
             raise ValueError(f"theta must have shape ({network.n_parameters},), got {theta.shape}")
         check_bits(bits, least=2, most=8)
-        check_bits(activation_bits, least=2, most=8)
+        check_bits(activation_bits, least=2, most=8, name="activation_bits")
         if axis not in (None, 1) or isinstance(axis, bool | float):
             raise ValueError(f"axis must be None or 1, got {axis!r}")
         most = SUM_LIMIT // ((2**activation_bits - 1) * integer_range(bits, True)[1])

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from optlearn._affine import Quantized, binarize, calibrate, fake_quantize, quantize
 from optlearn._fake_quantized import FakeQuantizedMLP
-from optlearn._integer import IntegerLayer, QuantizedMLP
+from optlearn._integer import QuantizedMLP
 from optlearn._storage import load, save
 
 __all__ = [
     "FakeQuantizedMLP",
-    "IntegerLayer",
     "Quantized",
     "QuantizedMLP",
     "binarize",

@@ -454,11 +454,76 @@ def record_schedules(seed: int) -> Record:  # noqa: ARG001 - nothing in a schedu
     }
 
 
+# Quantization -----------------------------------------------------------------------
+
+
+def quantization_case(
+    w: Array, scale: Any, zero_point: Any, bits: int, symmetric: bool, axis: int | None
+) -> Record:
+    """Quantize float32 numbers on a given grid, by the integer kernel too where it has one."""
+    high = 2 ** (bits - 1) - 1
+    low = -high if symmetric else -high - 1
+    tensor = torch.tensor(w, dtype=torch.float32, requires_grad=True)
+    scales = torch.as_tensor(scale, dtype=torch.float32)
+    zeros = torch.as_tensor(zero_point, dtype=torch.int32)
+    if axis is None:
+        fake = torch.fake_quantize_per_tensor_affine(tensor, scales, zeros, low, high)
+    else:
+        fake = torch.fake_quantize_per_channel_affine(tensor, scales, zeros, axis, low, high)
+    fake.sum().backward()
+    case = {
+        "bits": bits,
+        "symmetric": symmetric,
+        "axis": axis,
+        "w": tensor.tolist(),
+        "scale": scales.tolist(),
+        "zero_point": zeros.tolist(),
+        "fake": fake.tolist(),
+        "passes": tensor.grad.tolist(),
+    }
+    if bits == 8 and not symmetric:
+        with torch.no_grad():
+            if axis is None:
+                kept = torch.quantize_per_tensor(tensor, float(scales), int(zeros), torch.qint8)
+            else:
+                kept = torch.quantize_per_channel(
+                    tensor, scales.double(), zeros.long(), axis, torch.qint8
+                )
+        case["q"] = kept.int_repr().tolist()
+        case["real"] = kept.dequantize().tolist()
+    return case
+
+
+def record_quantization(seed: int) -> Record:
+    """Record integers, real numbers and where the straight-through gradient passes."""
+    rng = np.random.default_rng(seed)
+    # All halves from -70 to 70: ties, and on both sides more than int8 holds.
+    ties = np.arange(-140, 141) / 2
+    cases = [
+        quantization_case(ties * step, step, zero, 8, False, None)
+        for step, zero in ((1.0, 0), (1.0, 37), (0.25, -128), (4.0, 127), (0.5, -3))
+    ]
+    for bits in (8, 6, 4, 3, 2):
+        for symmetric in (False, True):
+            w = rng.normal(size=(6, 4)).astype(np.float32)
+            scale = np.float32(np.abs(w).max() / 2 ** (bits - 1))
+            low = 0 if symmetric else -(2 ** (bits - 1))
+            zero = int(rng.integers(low, -low)) if low else 0
+            cases.append(quantization_case(3 * w, 2 * scale, zero, bits, symmetric, None))
+            for axis in (0, 1):
+                channels = w.shape[axis]
+                scales = scale * rng.uniform(0.5, 2, size=channels).astype(np.float32)
+                zeros = rng.integers(low, -low, size=channels) if low else [0] * channels
+                cases.append(quantization_case(w, scales, zeros, bits, symmetric, axis))
+    return {"versions": versions(), "cases": cases}
+
+
 RECORDERS = {
     "optimizers": record_optimizers,
     "losses": record_losses,
     "networks": record_networks,
     "schedules": record_schedules,
+    "quantization": record_quantization,
 }
 
 
@@ -469,7 +534,7 @@ def main() -> None:
         text = json.dumps(record(seed=0), separators=(",", ":"))
         # One run or case a line, so that a difference between two recordings is readable.
         text = text.replace('{"class"', '\n{"class"').replace('{"loss"', '\n{"loss"')
-        text = text.replace('{"depth"', '\n{"depth"')
+        text = text.replace('{"depth"', '\n{"depth"').replace('{"bits"', '\n{"bits"')
         (FOLDER / f"{topic}.json").write_text(text + "\n")
 
     import record_conventions  # beside this file; the tests load this file from elsewhere
