@@ -1,7 +1,7 @@
 """optlearn: the small, tested NumPy package that the book's chapters call.
 
 One module a topic: ``losses``, ``functions``, ``networks``, ``optimizers``, ``gradients``,
-``schedules``, ``training``, ``quantization``, ``datasets`` and ``plotting``. Import what you need from its module,
+``schedules``, ``training``, ``datasets`` and ``plotting``. Import what you need from its module,
 for instance ``from optlearn.optimizers import Adam``.
 """
 

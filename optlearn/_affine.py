@@ -224,8 +224,11 @@ def quantize(
     Parameters
     ----------
     w : ndarray of float32 or float64
-    bits, symmetric, axis
-        See `calibrate`.
+    bits : int, from 1 to 16
+    symmetric : bool
+        Whether the grid is symmetric about Z = 0.
+    axis : int, optional
+        A grid for every index along this axis; see `calibrate`.
     scale : float or ndarray, > 0, optional
         S: one number, or one for every channel along `axis`, as a vector or as `calibrate` returns
         them. Without it the min-max grid of `calibrate`.
@@ -273,8 +276,13 @@ def fake_quantize(
 
     Parameters
     ----------
-    w, bits, symmetric, axis, scale, zero_point
-        See `quantize`.
+    w : ndarray of float32 or float64
+    bits : int, from 1 to 16
+    symmetric : bool
+    axis : int, optional
+    scale : float or ndarray, > 0, optional
+    zero_point : int or ndarray of int, optional
+        All as in `quantize`.
 
     Returns
     -------
