@@ -259,7 +259,7 @@ def quantize(
     w, axis = _check_tensor(w, bits, symmetric, axis)
     scale, zero_point = _choose_grid(w, bits, symmetric, axis, scale, zero_point)
     steps = apply_grid(w, scale, zero_point, bits, symmetric)
-    q = (steps + zero_point).astype(integer_dtype(bits))
+    q = np.asarray(steps + zero_point, dtype=integer_dtype(bits))
     return Quantized(q, scale, zero_point, bits, axis, symmetric)
 
 
@@ -342,7 +342,7 @@ def binarize(w: Any, *, axis: int | None = None) -> tuple[Array, Any]:
     # The sum of huge numbers could overflow: add up fractions of a power of two.
     _, exponent = np.frexp(size.max(axis=axes, keepdims=True))
     scale = np.ldexp(np.ldexp(size, -exponent).mean(axis=axes, keepdims=True), exponent)
-    return np.where(w < 0, -1, 1).astype(np.int8), _as_channels(scale, w, axis)
+    return np.where(w < 0, np.int8(-1), np.int8(1)), _as_channels(scale, w, axis)
 
 
 # Checks ------------------------------------------------------------------------------------------

@@ -115,8 +115,8 @@ def percentile_grid(w: Array, bits: int, symmetric: bool, axes: Axes, percentile
 def best_grid(w: Array, bits: int, symmetric: bool, axes: Axes) -> Grid:
     """Shrink the min-max range percent by percent and return each channel's best grid."""
     low, high = _min_max(w, axes)
-    peak = np.maximum(-low, high)  # errors in its unit: no square overflows or vanishes
-    peak[peak == 0] = 1
+    # Errors are measured in units of the largest number: no square overflows or vanishes.
+    peak = np.where((low == 0) & (high == 0), 1, np.maximum(-low, high))
 
     def error(scale: Array, zero_point: Array) -> Array:
         residual = apply_grid(w, scale, zero_point, bits, symmetric)

@@ -390,7 +390,9 @@ def test_the_percentile_is_the_middle_of_the_values() -> None:
     assert_allclose(scale, 900 / 255, rtol=1e-6)
     assert zero_point == -128 + round(150 / (900 / 255))
     scale, zero_point = calibrate(w, bits=8, method="percentile", percentile=90, symmetric=True)
-    # Of abs(w) 1 to 200 come twice: the 900th of 1001 in order is 700.
+    # Of abs(w) 1 to 200 come twice: the 900th of 1001 in order is 700; the signs do not matter.
+    how = {"bits": 8, "method": "percentile", "percentile": 90, "symmetric": True}
+    assert calibrate(-w, **how) == (scale, zero_point)
     assert_allclose(scale, 700 / 127, rtol=1e-6)
     assert zero_point == 0
     for symmetric in (False, True):
@@ -404,6 +406,18 @@ def test_a_percentile_of_zeros_keeps_the_whole_range() -> None:
     for symmetric in (False, True):
         given = calibrate(w, method="percentile", symmetric=symmetric)
         assert given == calibrate(w, symmetric=symmetric)
+
+
+def test_a_single_number_and_single_numbers_are_tensors_too() -> None:
+    for method in ("min-max", "percentile", "mse"):
+        scale, zero_point = calibrate(np.array(2.5), bits=8, method=method)
+        assert (scale, zero_point) == calibrate(np.array([2.5]), bits=8, method=method)
+        scales, _ = calibrate(np.array([2.5, -5.0]), bits=8, axis=0, method=method)
+        assert_array_equal(scales, [scale, 2 * scale])
+    stored = quantize(np.array(2.5), bits=8)
+    assert stored.shape == ()
+    assert stored.q == 127
+    assert binarize(np.array(-2.5)) == (-1, 2.5)
 
 
 def test_every_method_keeps_zero_in_the_range() -> None:
