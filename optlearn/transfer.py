@@ -364,22 +364,18 @@ def align_hidden_units(network: MLP, theta: Any, reference: Any, x: Any = None) 
     True
     """
     _check_network("network", network)
-    theta = _check_theta("theta", theta, network)
+    aligned = _check_theta("theta", theta, network).copy()
     reference = _check_theta("reference", reference, network)
-    if reference.shape not in (theta.shape, theta.shape[-1:]):
+    if reference.shape not in (aligned.shape, aligned.shape[-1:]):
         raise ValueError(
-            f"reference must have the shape of theta, {theta.shape}, or "
+            f"reference must have the shape of theta, {aligned.shape}, or "
             f"({network.n_parameters},), got {reference.shape}"
         )
     if x is not None and np.ndim(x) != 2:
         raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {np.shape(x)}")
-    aligned = theta.copy()
-    pairs = zip(
-        np.atleast_2d(aligned),
-        np.broadcast_to(reference, theta.shape).reshape(-1, network.n_parameters),
-        strict=True,
-    )
-    for one, target in pairs:
+    runs = np.atleast_2d(aligned)  # a view: what is renamed in it is renamed in `aligned`
+    references = np.broadcast_to(reference, runs.shape)
+    for one, target in zip(runs, references, strict=True):
         if x is None:
             _match_weights(network, one, target)
         else:
