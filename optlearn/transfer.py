@@ -112,7 +112,7 @@ def layer_rates(network: MLP, rates: Any) -> Array:
     [0.01, 0.01, 0.01, 0.1, 0.1]
     """
     depth = len(_check_network("network", network).sizes) - 1
-    if isinstance(rates, str) or not isinstance(rates, Sequence | np.ndarray):
+    if not _is_sequence(rates):
         raise TypeError(f"rates must be a sequence of {depth} numbers, got {rates!r}")
     if len(rates) != depth:
         raise ValueError(f"rates must have one number for each of {depth} layers, got {rates}")
@@ -214,8 +214,7 @@ def ensemble(network: MLP, thetas: Any, x: Any) -> Array:
     """
     _check_network("network", network)
     thetas = _check_many(thetas, network)
-    if np.ndim(x) != 2:
-        raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {np.shape(x)}")
+    x = _check_batch(x, network)
     squash = sigmoid if network.sizes[-1] == 1 else softmax
     return np.asarray(squash(network.forward(thetas, x)).mean(axis=0))
 
@@ -303,7 +302,7 @@ def permute_hidden_units(network: MLP, theta: Any, permutations: Any) -> Array:
     _check_network("network", network)
     permuted = _check_theta("theta", theta, network).copy()
     hidden = network.sizes[1:-1]
-    if isinstance(permutations, str) or not isinstance(permutations, Sequence | np.ndarray):
+    if not _is_sequence(permutations):
         raise TypeError(f"permutations must be a sequence of sequences, got {permutations!r}")
     if len(permutations) != len(hidden):
         raise ValueError(
@@ -378,8 +377,8 @@ def align_hidden_units(network: MLP, theta: Any, reference: Any, x: Any = None) 
             f"reference must have the shape of theta, {aligned.shape}, or "
             f"({network.n_parameters},), got {reference.shape}"
         )
-    if x is not None and np.ndim(x) != 2:
-        raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {np.shape(x)}")
+    if x is not None:
+        x = _check_batch(x, network)
     runs = np.atleast_2d(aligned)  # a view: what is renamed in it is renamed in `aligned`
     references = np.broadcast_to(reference, runs.shape)
     for one, target in zip(runs, references, strict=True):
@@ -571,10 +570,10 @@ def _check_network(name: str, value: Any) -> MLP:
 
 
 def _check_real(name: str, value: Any) -> Array:
-    """Return `value` as a finite, real floating array."""
+    """Return `value` as a finite array in one of the two precisions that networks have."""
     array = check_array(name, value)
-    if array.dtype.kind == "c":
-        raise TypeError(f"{name} must be real, got {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
     return array
 
 
@@ -592,6 +591,21 @@ def _check_many(value: Any, network: MLP) -> Array:
     if array.ndim != 2 or array.shape[-1] != n:
         raise ValueError(f"thetas must have shape (K, {n}), got {array.shape}")
     return array
+
+
+def _check_batch(value: Any, network: MLP) -> Array:
+    """Return `value` as inputs that all networks share."""
+    array = check_array("x", value)
+    if array.ndim != 2 or array.shape[-1] != network.sizes[0]:
+        raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {array.shape}")
+    return array
+
+
+def _is_sequence(value: Any) -> bool:
+    """Tell whether `value` is a list or the like, and not a string or a number."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _check_permutation(value: Any, size: int) -> Array:
