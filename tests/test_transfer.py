@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comparisons import distance, load
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -33,6 +34,7 @@ from optlearn.transfer import (
 )
 
 Array = NDArray[Any]
+ORACLE = load("transfer")
 # The square layer hides a missing transpose from the shapes.
 SIZES = {2: (3, 5, 4), 3: (3, 5, 6, 4), 4: (3, 5, 5, 2, 4)}
 every_depth = pytest.mark.parametrize("depth", SIZES)
@@ -61,6 +63,34 @@ def all_renamings(network: MLP, theta: Array) -> list[Array]:
     """Return every twin of a network: every order of the units of every hidden layer."""
     layers = [list(itertools.permutations(range(size))) for size in network.sizes[1:-1]]
     return [permute_hidden_units(network, theta, orders) for orders in itertools.product(*layers)]
+
+
+# PyTorch ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ORACLE["runs"])
+def test_rates_of_layers_do_what_parameter_groups_do_in_pytorch(name: str) -> None:
+    run, network = ORACLE["runs"][name], MLP(ORACLE["sizes"], activation="tanh")
+    theta, x, y = (np.array(ORACLE[key]) for key in ("theta", "x", "y"))
+    optimizer = getattr(optimizers, run["class"])(
+        layer_rates(network, run["rates"]), **run["arguments"]
+    )
+    tuned = theta[0]
+    for _ in range(20):
+        tuned = optimizer.step(tuned, network.loss_and_grad(tuned, x, y)[1])
+    # Twenty steps, each with some roundings of 1e-16.
+    assert distance(tuned, np.array(run["theta"])) < 1e-12
+    frozen = freeze(network, [layer for layer, rate in enumerate(run["rates"]) if rate == 0])
+    assert_array_equal(np.array(run["theta"])[frozen], theta[0][frozen])
+    assert_array_equal(tuned[frozen], theta[0][frozen])
+
+
+def test_averages_agree_with_pytorch() -> None:
+    network = MLP(ORACLE["sizes"], activation="tanh")
+    theta, x = np.array(ORACLE["theta"]), np.array(ORACLE["x"])
+    # Running averages there, sums here: some roundings.
+    assert distance(average_weights(theta), np.array(ORACLE["average"])) < 1e-14
+    assert distance(ensemble(network, theta, x), np.array(ORACLE["ensemble"])) < 1e-13
 
 
 # Frozen layers and rates of their own -----------------------------------------------------
