@@ -665,13 +665,12 @@ def test_a_soup_is_the_one_of_the_paper(seed: int, spread: float) -> None:
     assert accuracy(network, thetas[members[0]], x, y) == best
 
 
-# Two logits, (b, 0) for every input, as many as there are rows: class 0 if b > 0. Weights
-# differ, so that an average can be told apart.
+# Networks with one number that matters, so that a soup can be cooked by hand.
 LINE = MLP((1, 2))
 
 
 def step_at(*corners: float) -> Array:
-    """Return networks with logits x and corner: class 0 where x is above the corner."""
+    """Return networks with the logits x and corner: class 0 where x is above the corner."""
     return np.array([[1.0, 0.0, 0.0, corner] for corner in corners])
 
 
@@ -680,8 +679,8 @@ Y_LINE = np.array([1, 1, 1, 0, 0])  # the right corner lies between 2.5 and 3.5
 
 
 def test_a_soup_by_hand_takes_what_helps_and_leaves_what_hurts() -> None:
-    # Accuracies 3/5, 4/5, 4/5, 2/5. Start with corner 2 (the first of the best); with 4 the mean
-    # is 3: right. Then 1: mean 7/3, 4/5, lower: left out. Then 6: mean 4, 4/5: left out.
+    # Accuracies 3/5, 4/5, 4/5, 3/5. Corner 2 comes first; with 4 the mean is 3: all right.
+    # With 1 the mean is 7/3, with 6 it is 4, both only 4/5: left out.
     thetas = step_at(1.0, 2.0, 4.0, 6.0)
     theta, members = greedy_soup(LINE, thetas, X_LINE, Y_LINE)
     assert members == [1, 2]
@@ -689,7 +688,7 @@ def test_a_soup_by_hand_takes_what_helps_and_leaves_what_hurts() -> None:
 
 
 def test_a_network_may_join_after_another_was_left_out() -> None:
-    # Accuracies 4/5, 3/5, 3/5: corner 2, then 1 (mean 1.5 has 3/5: out), then 5 (mean 3.5... in).
+    # Accuracies 4/5, 3/5, 3/5. With 1 the mean is 1.5: 3/5, left out. With 4.9 it is 3.45: 5/5.
     theta, members = greedy_soup(LINE, step_at(2.0, 1.0, 4.9), X_LINE, Y_LINE)
     assert members == [0, 2]
     assert theta[3] == (2.0 + 4.9) / 2
