@@ -462,6 +462,16 @@ def test_with_more_hidden_layers_no_single_one_can_come_nearer(
             assert squared(moved, reference) > reached - 1e-10
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_network_never_moves_away_from_one_that_it_lies_near(seed: int) -> None:
+    # One input and one layer upon another: incoming weights alone would mislead here.
+    network = MLP((1, 5, 5, 3))
+    theta = draw(network, seed)
+    reference = theta + draw(network, seed + 100)
+    ours = align_hidden_units(network, theta, reference)
+    assert squared(ours, reference) <= squared(theta, reference) + 1e-10
+
+
 def test_among_all_renamings_alignment_often_finds_the_nearest() -> None:
     network = MLP((3, 4, 3, 2))
     found = 0
@@ -565,6 +575,15 @@ def test_alignment_asks_for_shape_and_not_for_size(scale: float) -> None:
     assert_array_equal(theta[order], expected)
     assert_array_equal(align_hidden_units(network, scale * theta, reference), scale * expected)
     assert_array_equal(align_hidden_units(network, theta, scale * reference), expected)
+    both = align_hidden_units(network, scale * theta, scale * reference)
+    assert_array_equal(both, scale * expected)
+    # The same for activations, through a first layer that only hands large inputs on.
+    network = MLP((5, 5, 2), activation="identity")
+    theta, reference = np.zeros((2, network.n_parameters))
+    network.unpack(theta)[0][0][...] = np.eye(5)
+    network.unpack(reference)[0][0][...] = np.eye(5)[[3, 1, 4, 0, 2]]
+    x = np.random.default_rng(0).normal(size=(20, 5))
+    assert_array_equal(align_hidden_units(network, theta, reference, scale * x), reference)
 
 
 def test_float32_networks_are_aligned_as_their_float64_copies_are() -> None:
