@@ -23,7 +23,7 @@ LAYERS = (
     {"_minimize", "networks", "optimizers"},
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
-    {"quantization", "transfer"},
+    {"quantization", "runs", "transfer"},
     {"sweeps"},
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
