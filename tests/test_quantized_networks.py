@@ -255,15 +255,18 @@ def test_integers_are_those_of_plain_python(
         assert (layer.multiplier >= 2**30).all()
 
 
+@pytest.mark.parametrize("method", ["min-max", "percentile", "mse"])
 @pytest.mark.parametrize("axis", [None, 1])
-def test_its_tables_are_those_of_the_definition(axis: int | None) -> None:
+def test_its_tables_are_those_of_the_definition(axis: int | None, method: str) -> None:
     plain, theta, x = problem()
-    network = QuantizedMLP.from_network(plain, theta, x, axis=axis)
-    grids = [calibrate(a) for a in plain.activations(theta, x)[:-1]]
+    how: dict[str, Any] = {"method": method, "percentile": 90}
+    network = QuantizedMLP.from_network(plain, theta, x, axis=axis, **how)
+    grids = [calibrate(a, **how) for a in plain.activations(theta, x)[:-1]]
     assert (network.input_scale, network.input_zero_point) == grids[0]
     for index, (weights, bias) in enumerate(plain.unpack(theta)):
         layer = network.layers[index]
-        stored = quantize(weights, symmetric=True, axis=axis)
+        scale, _ = calibrate(weights, symmetric=True, axis=axis, **how)
+        stored = quantize(weights, symmetric=True, axis=axis, scale=scale)
         unit = grids[index][0] * np.ravel(stored.scale)
         assert_array_equal(layer.weights, stored.q)
         assert_allclose(np.ravel(layer.scale), unit, rtol=1e-15)
