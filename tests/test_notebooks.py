@@ -41,6 +41,7 @@ SECTIONS = [
     "Summary and further reading",
 ]
 ALLOWED_IMPORTS = {"matplotlib", "numpy", "optlearn", "scipy", "sklearn"}
+STUDIES = {path.stem for path in (ROOT / "experiments").glob("*.py")}
 HIDDEN_IMPORTS = {"myst_nb"}  # glue, in cells a reader of the page does not see
 MAX_BYTES = 1_500_000
 MAX_PLAYER = 500_000  # an animation
@@ -148,7 +149,7 @@ def imports_stay_few(nb: Notebook) -> Iterator[str]:
             for root in {name.split(".")[0] for name in names}:
                 if root in HIDDEN_IMPORTS and not hidden(cell):
                     yield f"cell {number} imports {root} where the reader sees it"
-                elif root not in ALLOWED_IMPORTS | HIDDEN_IMPORTS | sys.stdlib_module_names:
+                elif root not in ALLOWED_IMPORTS | STUDIES | HIDDEN_IMPORTS | sys.stdlib_module_names:
                     yield f"cell {number} imports {root}"
 
 
