@@ -22,7 +22,7 @@ LAYERS = (
     {"adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},
     {"gradients", "training"},
-    {"quantization", "transfer"},
+    {"quantization", "runs", "transfer"},
     {"sweeps"},
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
