@@ -78,6 +78,11 @@ test-site: book-strict ## build strictly, then test every page in Chromium
 notebooks: $(INSTALLED) ## run the chapters whose outputs are out of date
 	@$(BIN)/python tools/run_notebooks.py
 
+.PHONY: experiments
+experiments: $(INSTALLED) ## run the studies behind book/_data/*.csv again (some minutes)
+	@for file in $(sort $(wildcard experiments/*.py)); do echo "$$file"; \
+		OPENBLAS_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python $$file || exit 1; done
+
 .PHONY: lint
 lint: $(INSTALLED) ## style, spelling and types
 	@$(BIN)/ruff check .

@@ -149,9 +149,8 @@ def fit_runs(
                     take_step(theta, grad, theta)
                 else:
                     kept = theta[~alive]
-                    grad[~alive] = 0
                     take_step(theta, grad, theta)
-                    theta[~alive] = kept  # an average of gradients would move it still
+                    theta[~alive] = kept  # or the average of its gradients would move it on
             alive &= _finite_rows(theta)
             losses[epoch, alive] = total[alive] / n
             if not alive.any():
@@ -189,7 +188,8 @@ def accuracies(network: MLP, theta: Any, x: Any, y: Any) -> Array:
     >>> accuracies(network, theta, np.array([[-2.0], [3.0], [4.0], [5.0]]), [0, 1, 1, 0]).tolist()
     [0.75, 0.25]
     """
-    predicted = network.predict(_check_theta(network, theta), x)
+    theta = _check_theta(network, theta)
+    predicted = network.predict(theta, x)
     labels = check_labels("y", y, max(network.sizes[-1], 2))
     if labels.shape not in (predicted.shape, predicted.shape[1:]):
         raise ValueError(
@@ -233,8 +233,7 @@ def _check_data(data: Any, k: int) -> tuple[Array, Array, bool, bool]:
     if x.ndim not in (2, 3) or (own_x and len(x) != k):
         raise ValueError(f"data x must have shape (N, d) or ({k}, N, d), got {x.shape}")
     n = x.shape[-2]
-    # With as many runs as samples (k, ...) reads as either: own targets go with own inputs.
-    own_y = y.shape[:2] == (k, n) and (own_x or k != n or y.ndim == 3)
+    own_y = y.shape[:2] == (k, n)
     if not own_y and y.shape[:1] != (n,):
         raise ValueError(f"data y must have {n} targets or {k} times {n}, got shape {y.shape}")
     return x, y, own_x, own_y
@@ -253,6 +252,8 @@ def _check_rngs(rngs: Any, k: int) -> list[np.random.Generator]:
 
 def _refuse_what_does_not_fit(network: MLP, theta: Array, x: Array, y: Array, loss: Any) -> None:
     """Evaluate once with every check on, so that nothing is refused in mid-training."""
+    if not callable(loss):
+        raise TypeError(f"loss must be a callable of logits and y, got {loss!r}")
     network.forward(theta, x[..., :1, :])
     logits = np.zeros((len(theta), x.shape[-2], network.sizes[-1]), theta.dtype)
     value, _ = loss(logits, y)

@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 import optlearn
-from optlearn import functions, gradients, losses, optimizers, schedules, training
+from optlearn import functions, gradients, losses, optimizers, runs, schedules, training
 from optlearn.networks import MLP
 from optlearn.optimizers import GradientDescent, Momentum
 
@@ -37,6 +37,7 @@ MODULES = (
     "losses",
     "networks",
     "optimizers",
+    "runs",
     "schedules",
     "training",
 )
@@ -47,6 +48,7 @@ HOME = {"activations": "losses", "adaptive": "optimizers"}
 # Names that are not called with a user's arguments: records of results, type aliases, a
 # table, and a helper for arrays that have been checked.
 NOT_CALLED = {
+    "runs.Runs",
     "training.History",
     "training.Path",
     "schedules.Schedule",
@@ -658,6 +660,71 @@ subject(
         training.clip_by_norm,
         {"grad": np.array([3.0, 4.0, 0.0]), "max_norm": 1.0, "out": np.zeros(3)},
     ),
+)
+
+SEVERAL = np.stack([WEIGHTS, -WEIGHTS, WEIGHTS / 2])
+bad_several = [
+    ("network", Anything(), TypeError, r"must be an optlearn MLP, got Anything\(\)"),
+    *bad_floats("theta", SEVERAL),
+    ("theta", SEVERAL + 0j, TypeError, "must be float32 or float64, got complex128"),
+    ("theta", WEIGHTS, ValueError, r"must have shape \(runs, 9\), got \(9,\)"),
+    ("theta", np.ones((3, 8)), ValueError, r"must have shape \(runs, 9\), got \(3, 8\)"),
+    ("theta", np.ones((0, 9)), ValueError, r"must not be empty, got shape \(0, 9\)"),
+]
+subject(
+    "runs.fit_runs",
+    [
+        *bad_several,
+        ("data", (X, np.array([0, 3])), ValueError, "must be integers from 0 to 2, got 3"),
+        ("data", (X, np.array([0])), ValueError, r"y must have 2 targets .*got shape \(1,\)"),
+        ("data", (X, 1), ValueError, r"y must have 2 targets .*got shape \(\)"),
+        ("data", (X, np.zeros((2, 2), dtype=int)), ValueError, r"got \(2, 2\)"),
+        ("data", (X[0], Y), ValueError, r"x must have shape \(N, d\) or .*got \(2,\)"),
+        ("data", (np.ones((2, 2, 2)), Y), ValueError, r"x must have shape .*got \(2, 2, 2\)"),
+        ("data", (np.ones((2, 3)), Y), ValueError, r"x must have shape .*got \(1, 3\)"),
+        ("data", (X * np.nan, Y), ValueError, "x must be finite, got nan"),
+        ("data", (X.astype(int), Y), TypeError, "x must be floating point, got int64"),
+        ("data", (X, np.array(["a", "b"])), TypeError, "y must be floating point, got <U1"),
+        ("data", X, TypeError, r"must be a tuple \(x, y\), got ndarray"),
+        ("optimizer", Anything(), TypeError, r"must be an optlearn Optimizer, got Anything\(\)"),
+        ("loss", "mse", TypeError, "must be a callable of logits and y, got 'mse'"),
+        ("loss", lambda z, y: (0.0, z), ValueError, r"must return one value .* 3 runs, got \(\)"),
+        *bad_integers("epochs", 0, -1),
+        *bad_integers("batch_size", 0, -1, 3),
+        *bad_generators("rngs"),
+        (
+            "rngs",
+            [np.random.default_rng(0)],
+            ValueError,
+            "must be one Generator or .* 3 runs, got 1",
+        ),
+        ("rngs", [0, 1, 2], TypeError, "must be a numpy.random.Generator.*got 0"),
+        *bad_flags("progress"),
+    ],
+    lambda: (
+        runs.fit_runs,
+        {
+            "network": NETWORK,
+            "theta": SEVERAL,
+            "data": (X, Y),
+            "optimizer": Momentum(0.1),
+            "epochs": 2,
+            "batch_size": 1,
+            "rngs": np.random.default_rng(0),
+        },
+    ),
+)
+subject(
+    "runs.accuracies",
+    [
+        *bad_several,
+        *[row for row in bad_x if "batch, 2" not in row[3]],
+        ("x", X[0], ValueError, r"must have shape .*got \(2,\)"),
+        ("y", np.array([0, 3]), ValueError, "must be integers from 0 to 2, got 3"),
+        ("y", np.array([0.0, 1.0]), TypeError, "must be integers from 0 to 2, got float64"),
+        ("y", np.array([0, 1, 2]), ValueError, r"must have shape \(2,\) or \(3, 2\), got \(3,\)"),
+    ],
+    lambda: (runs.accuracies, {"network": NETWORK, "theta": SEVERAL, "x": X, "y": Y}),
 )
 
 

@@ -534,3 +534,31 @@ def test_a_sound_chapter_passes(check: Rule, sound: Notebook) -> None:
 )
 def test_each_rule_bites(check: Rule, spoil: Callable[..., Notebook], sound: Notebook) -> None:
     assert list(check(spoil(copy.deepcopy(sound)))) != []
+
+
+def test_outputs_depend_on_every_file_that_the_cells_reach(tmp_path: Path) -> None:
+    files = {
+        "optlearn/__init__.py": "",
+        "optlearn/one.py": "from optlearn.two import x",
+        "optlearn/two.py": "x = 1",
+        "optlearn/three.py": "x = 2",
+        "experiments/study.py": "import shared\nfrom optlearn.three import x",
+        "experiments/shared.py": "x = 3",
+        "experiments/other.py": "x = 4",
+        "book/_data/table.csv": "x",
+        "book/_data/other.csv": "y",
+    }
+    for name, source in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source)
+    nb = nbformat.v4.new_notebook()
+    code(nb, "from optlearn.one import x\nfrom study import x\n")
+    code(nb, "open('_data/table.csv')")
+    package = tmp_path / "optlearn"
+    nb.metadata["optlearn"] = run_notebooks.digest(nb, package)
+    for name, source in files.items():
+        (tmp_path / name).write_text(source + "\n")
+        reasons = [f"{name} has changed since its outputs were made"]
+        unused = "other" in name
+        assert run_notebooks.problems(nb, package) == ([] if unused else reasons)
+        (tmp_path / name).write_text(source)

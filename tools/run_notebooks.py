@@ -2,7 +2,8 @@
 
 The book is built from stored outputs, so they must be the outputs of the code beside them. Each
 run therefore leaves a digest in the notebook's metadata: of its code cells, of every ``optlearn``
-module they reach, and of the outputs themselves. ``problems`` compares the digest with the files
+module, script of ``experiments/`` and file of ``book/_data/`` they reach, and of the outputs
+themselves. ``problems`` compares the digest with the files
 as they are now; ``tests/test_notebooks.py`` fails when they differ.
 
 Without arguments the notebooks of ``book/`` that are out of date are run; ``--all`` runs every
@@ -84,22 +85,43 @@ def module_path(name: str, package: Path = PACKAGE) -> Path | None:
     return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
 
 
+def reached(tree: ast.AST, package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
+    """Name and file of what a piece of code imports or reads from this repository.
+
+    That is modules of ``optlearn``, scripts of ``experiments/`` and files of ``book/_data/``.
+    """
+    root = package.parent
+    for name in imported_modules(tree, package.name):
+        if path := module_path(name, package):
+            yield name, path
+            yield package.name, package / "__init__.py"
+    others = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            others += [root / "experiments" / f"{alias.name}.py" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            others.append(root / "experiments" / f"{node.module}.py")
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("_data/"):
+            others.append(root / "book" / str(node.value))
+    yield from ((path.relative_to(root).as_posix(), path) for path in others if path.is_file())
+
+
 def modules_used(nb: Any, package: Path = PACKAGE) -> dict[str, str]:
-    """Every ``optlearn`` module that the notebook reaches, through others too, with its digest."""
+    """Every file that the notebook reaches, through others too, with its digest."""
     found: dict[str, str] = {}
     waiting = [
-        name
+        pair
         for cell in code_cells(nb)
-        for name in imported_modules(ast.parse(python_source(cell.source)))
+        for pair in reached(ast.parse(python_source(cell.source)), package)
     ]
     while waiting:
-        name = waiting.pop()
-        path = module_path(name, package)
-        if name in found or path is None:
+        name, path = waiting.pop()
+        if name in found:
             continue
         source = path.read_bytes().replace(b"\r\n", b"\n")
         found[name] = sha256(source)
-        waiting += [package.name, *imported_modules(ast.parse(source), package.name)]
+        if path.suffix == ".py":
+            waiting += reached(ast.parse(source), package)
     return dict(sorted(found.items()))
 
 
@@ -129,8 +151,8 @@ def problems(nb: Any, package: Path = PACKAGE) -> list[str]:
         name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
     )
     for name in changed:
-        path = module_path(name, package)
-        shown = path.relative_to(package.parent).as_posix() if path else name
+        module = module_path(name, package) if "/" not in name else None
+        shown = module.relative_to(package.parent).as_posix() if module else name
         found.append(f"{shown} has changed since its outputs were made")
     return found
 

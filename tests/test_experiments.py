@@ -1,0 +1,121 @@
+"""The studies that are too slow for a chapter: their tables are whole, and a slice is run again.
+
+A script of ``experiments/`` writes ``book/_data/<its name>.csv``, and names in ``CHECK`` the
+arguments of its ``one_seed`` that give a slice of a few seconds.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from collections import Counter
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "experiments"
+DATA = ROOT / "book" / "_data"
+STUDIES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+# What is measured, and by how much another processor may change it: two test images.
+MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3}
+
+
+@pytest.fixture
+def study(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import a script, which may import its neighbours."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module(name)
+
+
+def lines(name: str) -> list[str]:
+    return (DATA / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+
+
+def table(name: str) -> list[dict[str, str]]:
+    """Read the rows of a result."""
+    return list(csv.DictReader(line for line in lines(name) if not line.startswith("#")))
+
+
+def setting(row: dict[str, Any], *but: str) -> tuple[str, ...]:
+    """Return what was chosen, as it stands in the table, not what was measured."""
+    return tuple(str(value) for key, value in row.items() if key not in {*MEASURED, *but})
+
+
+def differences(live: list[dict[str, Any]], stored: list[dict[str, str]]) -> list[str]:
+    """Say which rows of a slice are not those of the table."""
+    by_setting = {setting(row): row for row in stored}
+    found, changed = [], 0
+    for row in live:
+        if setting(row) not in by_setting:
+            found.append(f"the table has no row {setting(row)}")
+            continue
+        for key in MEASURED.keys() & row.keys():
+            was = float(by_setting[setting(row)][key])
+            changed += was != row[key]
+            if abs(was - row[key]) > MEASURED[key]:
+                found.append(f"{setting(row)}: {key} is {row[key]}, the table says {was}")
+    if changed > len(live) / 10:
+        found.append(f"{changed} of {len(live)} rows have changed")
+    return found
+
+
+def test_there_are_studies_and_no_table_without_one() -> None:
+    assert STUDIES
+    assert {path.stem for path in DATA.glob("*.csv")} == set(STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_table_says_how_it_was_made(name: str, study: ModuleType) -> None:
+    command, seeds, header = lines(name)[:3]
+    assert command == f"# python experiments/{name}.py"
+    assert seeds == f"# seeds {study.SEEDS[0]} to {study.SEEDS[-1]}"
+    assert header == ",".join(study.COLUMNS)
+    assert (DATA / f"{name}.csv").stat().st_size < 250_000
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_table_has_every_seed_once_in_each_setting(name: str, study: ModuleType) -> None:
+    rows = table(name)
+    assert MEASURED.keys() & rows[0].keys()
+    settings = {setting(row, "seed") for row in rows}
+    expected = Counter(product(settings, map(str, study.SEEDS)))
+    assert Counter((setting(row, "seed"), row["seed"]) for row in rows) == expected
+    for row in rows:
+        assert 0 <= float(row.get("accuracy", 0)) <= 1
+        assert float(row.get("correct", 0)) <= float(row.get("images", 0))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_slice_run_again_is_in_the_table(name: str, study: ModuleType) -> None:
+    live = study.one_seed(**study.CHECK)
+    assert live
+    assert differences(live, table(name)) == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_chapter_shows_the_table_and_runs_a_slice_of_it(name: str) -> None:
+    chapters = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("[0-9]*.ipynb")]
+    assert any(f"_data/{name}.csv" in text for text in chapters)
+
+
+def test_a_changed_result_is_noticed() -> None:
+    live: list[dict[str, Any]] = [
+        {"bits": b, "seed": 0, "correct": 400 + b, "images": 450} for b in range(20)
+    ]
+    stored = [{key: str(value) for key, value in row.items()} for row in live]
+    assert differences(live, stored) == []
+    for row in live[:2]:
+        row["correct"] += 2
+    assert differences(live, stored) == []
+    live[2]["correct"] += 1
+    assert differences(live, stored) == ["3 of 20 rows have changed"]
+    live[2]["correct"] -= 1
+    live[1]["correct"] += 1
+    assert differences(live, stored) == ["('1', '0', '450'): correct is 404, the table says 401.0"]
+    live[1]["correct"] -= 1
+    live[0]["bits"] = 99
+    assert differences(live, stored) == ["the table has no row ('99', '0', '450')"]
