@@ -17,7 +17,7 @@ import numpy as np
 
 from optlearn._checks import Array, check_array, check_integer, check_nonnegative, check_rng
 from optlearn.activations import sigmoid, softmax
-from optlearn.networks import MLP
+from optlearn.networks import MLP, Layers
 from optlearn.training import accuracy
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "reuse_body",
 ]
 
+Orders = list[Array]  # for each hidden layer, its units in another order
+
 # A better assignment must gain more than the rounding of the sums that say so.
 _ROUNDING = 1e-12
 
@@ -40,7 +42,7 @@ def freeze(network: MLP, layers: Any) -> Array:
     """Mark the parameters of some layers, so that training can leave them alone.
 
     Give the optimizer the rate 0 there, ``lr=np.where(mask, 0.0, 0.01)``: its step then returns
-    the frozen parameters bit for bit, whatever the gradient, the momentum or the weight decay.
+    the frozen parameters unchanged, whatever their gradient, momentum or weight decay.
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def layer_rates(network: MLP, rates: Any) -> Array:
     [0.01, 0.01, 0.01, 0.1, 0.1]
     """
     depth = len(_check_network("network", network).sizes) - 1
-    if isinstance(rates, str) or not isinstance(rates, Sequence | np.ndarray):
+    if not _is_sequence(rates):
         raise TypeError(f"rates must be a sequence of {depth} numbers, got {rates!r}")
     if len(rates) != depth:
         raise ValueError(f"rates must have one number for each of {depth} layers, got {rates}")
@@ -212,8 +214,7 @@ def ensemble(network: MLP, thetas: Any, x: Any) -> Array:
     """
     _check_network("network", network)
     thetas = _check_many(thetas, network)
-    if np.ndim(x) != 2:
-        raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {np.shape(x)}")
+    x = _check_batch(x, network)
     squash = sigmoid if network.sizes[-1] == 1 else softmax
     return np.asarray(squash(network.forward(thetas, x)).mean(axis=0))
 
@@ -301,7 +302,7 @@ def permute_hidden_units(network: MLP, theta: Any, permutations: Any) -> Array:
     _check_network("network", network)
     permuted = _check_theta("theta", theta, network).copy()
     hidden = network.sizes[1:-1]
-    if isinstance(permutations, str) or not isinstance(permutations, Sequence | np.ndarray):
+    if not _is_sequence(permutations):
         raise TypeError(f"permutations must be a sequence of sequences, got {permutations!r}")
     if len(permutations) != len(hidden):
         raise ValueError(
@@ -330,6 +331,11 @@ def align_hidden_units(network: MLP, theta: Any, reference: Any, x: Any = None) 
 
     Both are linear assignment problems. An order that is no worse than any other stays.
 
+    Where the second search ends depends on where it starts. We start twice, and keep the nearer
+    end: from the units as they are, so that `theta` never comes to lie farther away, and after a
+    first sweep that looks at incoming weights and biases alone, so that a renamed copy of
+    `reference` always finds its old names.
+
     Parameters
     ----------
     network : MLP
@@ -353,7 +359,7 @@ def align_hidden_units(network: MLP, theta: Any, reference: Any, x: Any = None) 
     ----------
     S. K. Ainsworth, J. Hayase and S. Srinivasa, Git Re-Basin: merging models modulo permutation
     symmetries, ICLR 2023, arXiv:2209.04836, sections 3.1 (activations) and 3.2 (weights,
-    Algorithm 1, which takes the layers in a random order).
+    Algorithm 1, which starts from the units as they are and takes layers in a random order).
 
     Examples
     --------
@@ -371,15 +377,16 @@ def align_hidden_units(network: MLP, theta: Any, reference: Any, x: Any = None) 
             f"reference must have the shape of theta, {aligned.shape}, or "
             f"({network.n_parameters},), got {reference.shape}"
         )
-    if x is not None and np.ndim(x) != 2:
-        raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {np.shape(x)}")
+    if x is not None:
+        x = _check_batch(x, network)
     runs = np.atleast_2d(aligned)  # a view: what is renamed in it is renamed in `aligned`
     references = np.broadcast_to(reference, runs.shape)
     for one, target in zip(runs, references, strict=True):
         if x is None:
-            _match_weights(network, one, target)
+            orders = _match_weights(network, one, target)
         else:
-            _match_activations(network, one, target, x)
+            orders = _match_activations(network, one, target, x)
+        one[:] = permute_hidden_units(network, one, orders)
     return aligned
 
 
@@ -459,7 +466,8 @@ def greedy_soup(network: MLP, thetas: Any, x: Any, y: Any) -> tuple[Array, list[
     References
     ----------
     M. Wortsman et al., Model soups: averaging weights of multiple fine-tuned models improves
-    accuracy without increasing inference time, ICML 2022, arXiv:2203.05482, Algorithm 1.
+    accuracy without increasing inference time, ICML 2022, arXiv:2203.05482, section 2, the
+    recipe GreedySoup.
 
     Examples
     --------
@@ -481,48 +489,66 @@ def greedy_soup(network: MLP, thetas: Any, x: Any, y: Any) -> tuple[Array, list[
     return average_weights(thetas[members]), members
 
 
-def _match_weights(network: MLP, theta: Array, reference: Array) -> None:
-    """Rename units in place, one layer at a time, until no layer comes closer to `reference`."""
-    # In float64 whatever the networks' precision: assignments are compared by their sums.
-    layers = network.unpack(theta.astype(np.float64))
-    fixed = network.unpack(reference.astype(np.float64))
-    mine, moved = network.unpack(theta), True
-    while moved:
-        moved = False
-        for layer in range(len(layers) - 1):
-            (w, b), (w_next, _) = layers[layer], layers[layer + 1]
-            (w_ref, b_ref), (w_next_ref, _) = fixed[layer], fixed[layer + 1]
-            # Renaming changes no norm: the smallest distance is the largest inner product.
-            similarity = w_ref.T @ w + np.outer(b_ref, b) + w_next_ref @ w_next.T
-            order = _assign(similarity)
-            if order is not None:
-                _rename(layers, layer, order)
-                _rename(mine, layer, order)
-                moved = True
+def _match_weights(network: MLP, theta: Array, reference: Array) -> Orders:
+    """Return orders of the hidden units that bring `theta` close to `reference`."""
+    theta, reference = _unit(theta), _unit(reference)
+    fixed = network.unpack(reference)
+    found = []
+    for incoming_first in (True, False):
+        renamed = theta.copy()
+        layers, orders = network.unpack(renamed), [np.arange(d) for d in network.sizes[1:-1]]
+        if incoming_first:
+            # The layer above still has its old names, so that outgoing weights say nothing yet.
+            _sweep(layers, fixed, orders, outgoing=False)
+        while _sweep(layers, fixed, orders, outgoing=True):
+            pass
+        found.append((float(renamed @ reference), orders))
+    # Renaming changes no norm: the smallest distance is the largest inner product.
+    return max(found, key=lambda closeness_and_orders: closeness_and_orders[0])[1]
 
 
-def _match_activations(network: MLP, theta: Array, reference: Array, x: Any) -> None:
-    """Rename units in place so that hidden activations on `x` come closest to `reference`'s."""
-    # A renamed layer below feeds the same numbers on: one forward pass serves all layers.
-    hidden = network.activations(theta, x)[1:-1]
-    fixed = network.activations(reference, x)[1:-1]
-    layers = network.unpack(theta)
-    for layer, (a, a_ref) in enumerate(zip(hidden, fixed, strict=True)):
-        order = _assign(a_ref.astype(np.float64).T @ a.astype(np.float64))
-        if order is not None:
+def _sweep(layers: Layers, fixed: Layers, orders: Orders, *, outgoing: bool) -> bool:
+    """Rename each hidden layer once, from the input up, and tell whether one has changed."""
+    moved = False
+    for layer in range(len(orders)):
+        (w, b), (w_next, _) = layers[layer : layer + 2]
+        (w_ref, b_ref), (w_next_ref, _) = fixed[layer : layer + 2]
+        similarity = w_ref.T @ w + np.outer(b_ref, b)
+        if outgoing:
+            similarity += w_next_ref @ w_next.T
+        order = _assign(similarity)
+        if (order != np.arange(order.size)).any():
             _rename(layers, layer, order)
+            orders[layer] = orders[layer][order]
+            moved = True
+    return moved
 
 
-def _assign(similarity: Array) -> Array | None:
-    """Return which of our units fits each unit of the reference; None if the order can stay."""
+def _match_activations(network: MLP, theta: Array, reference: Array, x: Any) -> Orders:
+    """Return orders of the hidden units that bring activations on `x` closest."""
+    # What a layer below is called changes nothing above it: one forward pass serves all layers.
+    hidden = network.activations(theta.astype(np.float64), x)[1:-1]
+    fixed = network.activations(reference.astype(np.float64), x)[1:-1]
+    return [_assign(_unit(a_ref).T @ _unit(a)) for a, a_ref in zip(hidden, fixed, strict=True)]
+
+
+def _assign(similarity: Array) -> Array:
+    """Return which of our units (columns) fits each unit of the reference (rows) best."""
     from scipy.optimize import linear_sum_assignment
 
     rows, order = linear_sum_assignment(similarity, maximize=True)
     gain = similarity[rows, order].sum() - np.trace(similarity)
-    return np.asarray(order) if gain > _ROUNDING * np.abs(similarity).sum() else None
+    return np.asarray(order) if gain > _ROUNDING * np.abs(similarity).sum() else rows
 
 
-def _rename(layers: list[tuple[Array, Array]], layer: int, order: Array) -> None:
+def _unit(array: Array) -> Array:
+    """Scale to largest magnitude 1, in float64: no product overflows, and the best stays best."""
+    exact = array.astype(np.float64)
+    largest = np.abs(exact).max()
+    return np.asarray(exact / largest if largest > 0 else exact)
+
+
+def _rename(layers: Layers, layer: int, order: Array) -> None:
     """Reorder the units of a hidden layer in place: what leads to them, and what leads away."""
     (w, b), (w_next, _) = layers[layer], layers[layer + 1]
     w[...], b[...], w_next[...] = w[..., order], b[..., order], w_next[..., order, :]
@@ -544,10 +570,10 @@ def _check_network(name: str, value: Any) -> MLP:
 
 
 def _check_real(name: str, value: Any) -> Array:
-    """Return `value` as a finite, real floating array."""
+    """Return `value` as a finite array in one of the two precisions that networks have."""
     array = check_array(name, value)
-    if array.dtype.kind == "c":
-        raise TypeError(f"{name} must be real, got {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
     return array
 
 
@@ -565,6 +591,21 @@ def _check_many(value: Any, network: MLP) -> Array:
     if array.ndim != 2 or array.shape[-1] != n:
         raise ValueError(f"thetas must have shape (K, {n}), got {array.shape}")
     return array
+
+
+def _check_batch(value: Any, network: MLP) -> Array:
+    """Return `value` as inputs that all networks share."""
+    array = check_array("x", value)
+    if array.ndim != 2 or array.shape[-1] != network.sizes[0]:
+        raise ValueError(f"x must have shape (batch, {network.sizes[0]}), got {array.shape}")
+    return array
+
+
+def _is_sequence(value: Any) -> bool:
+    """Tell whether `value` is a list or the like, and not a string or a number."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _check_permutation(value: Any, size: int) -> Array:

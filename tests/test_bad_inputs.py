@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 import optlearn
-from optlearn import functions, gradients, losses, optimizers, runs, schedules, training
+from optlearn import functions, gradients, losses, optimizers, runs, schedules, training, transfer
 from optlearn.networks import MLP
 from optlearn.optimizers import GradientDescent, Momentum
 
@@ -40,9 +40,10 @@ MODULES = (
     "runs",
     "schedules",
     "training",
+    "transfer",
 )
 # Their bad inputs stand in test files of their own.
-ELSEWHERE = {"datasets", "plotting", "quantization", "sweeps", "transfer"}
+ELSEWHERE = {"datasets", "plotting", "quantization", "sweeps"}
 # What these modules share with another one has its rows there.
 HOME = {"activations": "losses", "adaptive": "optimizers"}
 # Names that are not called with a user's arguments: records of results, type aliases, a
@@ -727,6 +728,218 @@ subject(
     lambda: (runs.accuracies, {"network": NETWORK, "theta": SEVERAL, "x": X, "y": Y}),
 )
 
+# Transfer -----------------------------------------------------------------------------
+
+DEEP = MLP((2, 2, 3))
+DEEP_WEIGHTS = np.linspace(-1, 1, 15)
+TWO = np.stack([DEEP_WEIGHTS, -DEEP_WEIGHTS])
+NOT_A_NETWORK = [
+    (Anything(), TypeError, r"must be an optlearn MLP, got Anything\(\)"),
+    (MLP, TypeError, "must be an optlearn MLP, got <class"),
+    ((2, 2, 3), TypeError, r"must be an optlearn MLP, got \(2, 2, 3\)"),
+]
+bad_network = [("network", *row) for row in NOT_A_NETWORK]
+
+
+def bad_parameters(name: str) -> list[Bad]:
+    """List what is wrong with parameters of the network (2, 2, 3), one a run or not."""
+    return [
+        *bad_floats(name, DEEP_WEIGHTS),
+        (name, DEEP_WEIGHTS + 0j, TypeError, "must be float32 or float64, got complex128"),
+        (name, np.ones(14), ValueError, r"must have shape \(15,\) or \(runs, 15\), got \(14,\)"),
+        (name, np.ones((2, 14)), ValueError, r"must have shape \(15,\) .*got \(2, 14\)"),
+        (name, np.ones((1, 2, 15)), ValueError, r"must have shape \(15,\) .*got \(1, 2, 15\)"),
+        (name, 1.0, ValueError, r"must have shape \(15,\) .*got \(\)"),
+        (name, np.empty((0, 15)), ValueError, r"must not be empty, got shape \(0, 15\)"),
+    ]
+
+
+bad_many = [
+    *bad_floats("thetas", TWO),
+    ("thetas", TWO + 0j, TypeError, "must be float32 or float64, got complex128"),
+    ("thetas", DEEP_WEIGHTS, ValueError, r"must have shape \(K, 15\), got \(15,\)"),
+    ("thetas", np.ones((2, 14)), ValueError, r"must have shape \(K, 15\), got \(2, 14\)"),
+    ("thetas", np.ones((1, 2, 15)), ValueError, r"must have shape \(K, 15\), got \(1, 2, 15\)"),
+    ("thetas", np.empty((0, 15)), ValueError, r"must not be empty, got shape \(0, 15\)"),
+]
+subject(
+    "transfer.freeze",
+    [
+        *bad_network,
+        ("layers", 2, ValueError, "must be from -2 to 1, got 2"),
+        ("layers", [0, -3], ValueError, "must be >= -2, got -3"),
+        *[
+            ("layers", value, TypeError, f"must be an integer.*got {shown}")
+            for value, shown in [
+                (1.0, "1.0"),
+                ([0, 1.0], "1.0"),
+                (True, "True"),
+                (np.array([True, False]), "np.True_"),
+                (None, "None"),
+                ("0", "'0'"),
+                ([[0]], r"\[0\]"),
+            ]
+        ],
+    ],
+    lambda: (transfer.freeze, {"network": DEEP, "layers": [0]}),
+)
+subject(
+    "transfer.layer_rates",
+    [
+        *bad_network,
+        ("rates", [0.1], ValueError, r"must have one number for each of 2 layers, got \[0.1\]"),
+        ("rates", [0.1] * 3, ValueError, "must have one number for each of 2 layers, got"),
+        ("rates", [0.1, -0.1], ValueError, "must be >= 0, got -0.1"),
+        ("rates", [0.1, np.nan], ValueError, "must be >= 0, got nan"),
+        ("rates", [np.inf, 0.1], ValueError, "must be >= 0, got inf"),
+        ("rates", [0.1, "0.1"], TypeError, "must be a real number >= 0, got '0.1'"),
+        ("rates", [True, 0.1], TypeError, "must be a real number >= 0, got True"),
+        ("rates", np.ones((2, 2)), TypeError, "must be a real number >= 0, got array"),
+        ("rates", 0.1, TypeError, "must be a sequence of 2 numbers, got 0.1"),
+        ("rates", np.array(0.1), TypeError, r"must be a sequence of 2 numbers, got array\(0.1\)"),
+        ("rates", "12", TypeError, "must be a sequence of 2 numbers, got '12'"),
+        ("rates", None, TypeError, "must be a sequence of 2 numbers, got None"),
+    ],
+    lambda: (transfer.layer_rates, {"network": DEEP, "rates": [0.1, 1]}),
+)
+subject(
+    "transfer.reuse_body",
+    [
+        *[("source", *row) for row in NOT_A_NETWORK],
+        *[("target", *row) for row in NOT_A_NETWORK],
+        *bad_parameters("theta"),
+        ("theta", DEEP_WEIGHTS.astype("f2"), TypeError, "must be float32 or float64, got float16"),
+        (
+            "target",
+            MLP((2, 2, 2, 3)),
+            ValueError,
+            r"must have the body of source, \(2, 2\) relu, got \(2, 2, 2\) relu",
+        ),
+        ("target", MLP((3, 2, 3)), ValueError, r"must have the body .*got \(3, 2\) relu"),
+        ("target", MLP((2, 3, 3)), ValueError, r"must have the body .*got \(2, 3\) relu"),
+        ("target", MLP((2, 2, 3), "tanh"), ValueError, r"must have .*got \(2, 2\) tanh"),
+        *bad_generators("rng"),
+        ("scheme", "xavier", ValueError, "must be one of he, glorot, got 'xavier'"),
+        ("scheme", 1, TypeError, "must be one of he, glorot, got 1"),
+    ],
+    lambda: (
+        transfer.reuse_body,
+        {
+            "source": DEEP,
+            "theta": DEEP_WEIGHTS,
+            "target": MLP((2, 2, 1)),
+            "rng": np.random.default_rng(0),
+        },
+    ),
+)
+bad_batch = [
+    *[row for row in bad_x if "batch, 2" not in row[3]],
+    ("x", X[0], ValueError, r"must have shape \(batch, 2\), got \(2,\)"),
+    ("x", np.stack([X, X]), ValueError, r"must have shape \(batch, 2\), got \(2, 2, 2\)"),
+]
+subject(
+    "transfer.ensemble",
+    [*bad_network, *bad_many, *bad_batch],
+    lambda: (transfer.ensemble, {"network": DEEP, "thetas": TWO, "x": X}),
+)
+subject(
+    "transfer.average_weights",
+    [
+        *bad_floats("thetas", TWO),
+        ("thetas", TWO + 0j, TypeError, "must be float32 or float64, got complex128"),
+        ("thetas", WEIGHTS, ValueError, r"must have shape \(K, n\) or .*got \(9,\)"),
+        ("thetas", np.ones((1, 1, 2, 9)), ValueError, r"must have shape .*got \(1, 1, 2, 9\)"),
+        ("thetas", np.empty((0, 9)), ValueError, r"must not be empty, got shape \(0, 9\)"),
+        *[row for row in bad_arrays("weights", np.ones(2)) if row[1] is not None],
+        ("weights", np.ones(2) + 0j, TypeError, "must be real numbers, got complex128"),
+        ("weights", [True, False], TypeError, "must be real numbers, got bool"),
+        ("weights", [1.0, -0.5], ValueError, "must be >= 0, got -0.5"),
+        ("weights", [0, 0], ValueError, "must be > 0 somewhere, got only zeros"),
+        ("weights", [1.0], ValueError, r"must have shape \(2,\), got \(1,\)"),
+        ("weights", np.ones((2, 1)), ValueError, r"must have shape \(2,\), got \(2, 1\)"),
+        ("weights", 1.0, ValueError, r"must have shape \(2,\), got \(\)"),
+        ("weights", [], ValueError, r"must not be empty, got shape \(0,\)"),
+    ],
+    lambda: (transfer.average_weights, {"thetas": TWO, "weights": [1, 3]}),
+)
+subject(
+    "transfer.permute_hidden_units",
+    [
+        *bad_network,
+        *bad_parameters("theta"),
+        ("permutations", [], ValueError, "must be one for each of 1 hidden layers, got 0"),
+        ("permutations", [[0, 1], [0, 1]], ValueError, "must be one for each of .*got 2"),
+        ("permutations", [[0, 0]], ValueError, r"each of 0 to 1 once, got \[0, 0\]"),
+        ("permutations", [[1, 2]], ValueError, r"each of 0 to 1 once, got \[1, 2\]"),
+        ("permutations", [[-1, 0]], ValueError, r"each of 0 to 1 once, got \[-1, 0\]"),
+        ("permutations", [[0]], ValueError, r"each of 0 to 1 once, got \[0\]"),
+        ("permutations", [[[0, 1]]], ValueError, r"each of 0 to 1 once, got \[\[0, 1\]\]"),
+        ("permutations", [0], ValueError, "each of 0 to 1 once, got 0"),
+        ("permutations", [[0.0, 1.0]], TypeError, "must hold integers, got float64"),
+        ("permutations", [[False, True]], TypeError, "must hold integers, got bool"),
+        ("permutations", ["01"], TypeError, "must hold integers, got <U2"),
+        ("permutations", "01", TypeError, "must be a sequence of sequences, got '01'"),
+        ("permutations", 1, TypeError, "must be a sequence of sequences, got 1"),
+        ("permutations", np.array(1), TypeError, r"must be a sequence of .*got array\(1\)"),
+        ("permutations", None, TypeError, "must be a sequence of sequences, got None"),
+    ],
+    lambda: (
+        transfer.permute_hidden_units,
+        {"network": DEEP, "theta": DEEP_WEIGHTS, "permutations": [[1, 0]]},
+    ),
+)
+subject(
+    "transfer.align_hidden_units",
+    [
+        *bad_network,
+        *bad_parameters("theta"),
+        *bad_parameters("reference"),
+        ("reference", TWO, ValueError, r"must have the shape of theta, \(15,\), .*got \(2, 15\)"),
+        *[row for row in bad_batch if row[1] is not None],
+    ],
+    lambda: (
+        transfer.align_hidden_units,
+        {"network": DEEP, "theta": DEEP_WEIGHTS, "reference": -DEEP_WEIGHTS, "x": X},
+    ),
+)
+subject(
+    "transfer.interpolate",
+    [
+        *bad_floats("theta_a", VECTOR),
+        *bad_floats("theta_b", VECTOR),
+        ("theta_a", VECTOR + 0j, TypeError, "must be float32 or float64, got complex128"),
+        ("theta_b", VECTOR + 0j, TypeError, "must be float32 or float64, got complex128"),
+        ("theta_a", 1.0, ValueError, r"must have shape \(n,\) or \(runs, n\), got \(\)"),
+        ("theta_a", np.ones((1, 1, 2)), ValueError, r"must have shape .*got \(1, 1, 2\)"),
+        ("theta_b", np.ones(3), ValueError, r"the shape of theta_a, \(2,\), got \(3,\)"),
+        ("theta_b", np.ones((1, 2)), ValueError, r"the shape of theta_a, \(2,\), got \(1, 2\)"),
+        ("theta_b", np.array([]), ValueError, r"must not be empty, got shape \(0,\)"),
+        *bad_arrays("alphas", VECTOR),
+        ("alphas", [0.5j], TypeError, "must be real numbers, got complex128"),
+        ("alphas", [True], TypeError, "must be real numbers, got bool"),
+        ("alphas", 0.5, ValueError, r"must have shape \(A,\), got \(\)"),
+        ("alphas", [[0.5]], ValueError, r"must have shape \(A,\), got \(1, 1\)"),
+        ("alphas", [], ValueError, r"must not be empty, got shape \(0,\)"),
+    ],
+    lambda: (
+        transfer.interpolate,
+        {"theta_a": VECTOR, "theta_b": -VECTOR, "alphas": np.array([0.0, 0.5])},
+    ),
+)
+subject(
+    "transfer.greedy_soup",
+    [
+        *bad_network,
+        *bad_many,
+        *bad_x,
+        ("y", np.array([0, 3]), ValueError, "must be integers from 0 to 2, got 3"),
+        ("y", np.array([0.0, 1.0]), TypeError, "must be integers from 0 to 2, got float64"),
+        ("y", np.array([0, 1, 2]), ValueError, r"must have shape \(2,\), got \(3,\)"),
+        ("y", np.array([], dtype=int), ValueError, r"must not be empty, got shape \(0,\)"),
+    ],
+    lambda: (transfer.greedy_soup, {"network": DEEP, "thetas": TWO, "x": X, "y": Y}),
+)
+
 
 # The tests ----------------------------------------------------------------------------
 
@@ -918,6 +1131,17 @@ def test_data_with_a_late_mistake_are_refused_before_the_first_step() -> None:
             )
         assert optimizer.t == 0
         assert rng.bit_generator.state == state
+
+
+def test_a_network_without_hidden_layers_has_no_body_to_reuse() -> None:
+    with pytest.raises(ValueError, match=r"source must have a hidden layer .*got sizes \(2, 3\)"):
+        transfer.reuse_body(NETWORK, WEIGHTS, MLP((2, 5)), np.random.default_rng(0))
+
+
+def test_a_reference_for_each_run_is_one_for_each_run() -> None:
+    three = np.stack([DEEP_WEIGHTS] * 3)
+    with pytest.raises(ValueError, match=r"reference must .*\(2, 15\), or \(15,\), got \(3, 15\)"):
+        transfer.align_hidden_units(DEEP, TWO, three)
 
 
 def test_minibatches_complain_at_the_call_not_at_the_first_batch() -> None:
