@@ -7,6 +7,7 @@ experiments/transfer_barriers.py`` takes about three minutes.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ ALPHAS = np.linspace(0, 1, 11)
 LR, EPOCHS, SHARED, BATCH = 1e-3, 10, 2, 50
 
 
+@cache
 def pair_of_networks(seed: int, width: int) -> tuple[MLP, Any]:
     """Train two networks that share nothing but the data; return them as a runs axis."""
     x, y, _, _ = small_mnist()
@@ -38,6 +40,7 @@ def pair_of_networks(seed: int, width: int) -> tuple[MLP, Any]:
     return network, run.theta
 
 
+@cache
 def branches(seed: int, width: int) -> Any:
     """Train one network for two epochs, then two copies of it in two orders."""
     x, y, _, _ = small_mnist()
