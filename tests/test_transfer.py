@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comparisons import distance, load
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -33,6 +34,7 @@ from optlearn.transfer import (
 )
 
 Array = NDArray[Any]
+ORACLE = load("transfer")
 # The square layer hides a missing transpose from the shapes.
 SIZES = {2: (3, 5, 4), 3: (3, 5, 6, 4), 4: (3, 5, 5, 2, 4)}
 every_depth = pytest.mark.parametrize("depth", SIZES)
@@ -61,6 +63,34 @@ def all_renamings(network: MLP, theta: Array) -> list[Array]:
     """Return every twin of a network: every order of the units of every hidden layer."""
     layers = [list(itertools.permutations(range(size))) for size in network.sizes[1:-1]]
     return [permute_hidden_units(network, theta, orders) for orders in itertools.product(*layers)]
+
+
+# PyTorch ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ORACLE["runs"])
+def test_rates_of_layers_do_what_parameter_groups_do_in_pytorch(name: str) -> None:
+    run, network = ORACLE["runs"][name], MLP(ORACLE["sizes"], activation="tanh")
+    theta, x, y = (np.array(ORACLE[key]) for key in ("theta", "x", "y"))
+    optimizer = getattr(optimizers, run["class"])(
+        layer_rates(network, run["rates"]), **run["arguments"]
+    )
+    tuned = theta[0]
+    for _ in range(20):
+        tuned = optimizer.step(tuned, network.loss_and_grad(tuned, x, y)[1])
+    # Twenty steps, each with some roundings of 1e-16.
+    assert distance(tuned, np.array(run["theta"])) < 1e-12
+    frozen = freeze(network, [layer for layer, rate in enumerate(run["rates"]) if rate == 0])
+    assert_array_equal(np.array(run["theta"])[frozen], theta[0][frozen])
+    assert_array_equal(tuned[frozen], theta[0][frozen])
+
+
+def test_averages_agree_with_pytorch() -> None:
+    network = MLP(ORACLE["sizes"], activation="tanh")
+    theta, x = np.array(ORACLE["theta"]), np.array(ORACLE["x"])
+    # Running averages there, sums here: some roundings.
+    assert distance(average_weights(theta), np.array(ORACLE["average"])) < 1e-14
+    assert distance(ensemble(network, theta, x), np.array(ORACLE["ensemble"])) < 1e-13
 
 
 # Frozen layers and rates of their own -----------------------------------------------------
@@ -432,6 +462,16 @@ def test_with_more_hidden_layers_no_single_one_can_come_nearer(
             assert squared(moved, reference) > reached - 1e-10
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_network_never_moves_away_from_one_that_it_lies_near(seed: int) -> None:
+    # One input and one layer upon another: incoming weights alone would mislead here.
+    network = MLP((1, 5, 5, 3))
+    theta = draw(network, seed)
+    reference = theta + draw(network, seed + 100)
+    ours = align_hidden_units(network, theta, reference)
+    assert squared(ours, reference) <= squared(theta, reference) + 1e-10
+
+
 def test_among_all_renamings_alignment_often_finds_the_nearest() -> None:
     network = MLP((3, 4, 3, 2))
     found = 0
@@ -535,6 +575,15 @@ def test_alignment_asks_for_shape_and_not_for_size(scale: float) -> None:
     assert_array_equal(theta[order], expected)
     assert_array_equal(align_hidden_units(network, scale * theta, reference), scale * expected)
     assert_array_equal(align_hidden_units(network, theta, scale * reference), expected)
+    both = align_hidden_units(network, scale * theta, scale * reference)
+    assert_array_equal(both, scale * expected)
+    # The same for activations, through a first layer that only hands large inputs on.
+    network = MLP((5, 5, 2), activation="identity")
+    theta, reference = np.zeros((2, network.n_parameters))
+    network.unpack(theta)[0][0][...] = np.eye(5)
+    network.unpack(reference)[0][0][...] = np.eye(5)[[3, 1, 4, 0, 2]]
+    x = np.random.default_rng(0).normal(size=(20, 5))
+    assert_array_equal(align_hidden_units(network, theta, reference, scale * x), reference)
 
 
 def test_float32_networks_are_aligned_as_their_float64_copies_are() -> None:
@@ -635,13 +684,12 @@ def test_a_soup_is_the_one_of_the_paper(seed: int, spread: float) -> None:
     assert accuracy(network, thetas[members[0]], x, y) == best
 
 
-# Two logits, (b, 0) for every input, as many as there are rows: class 0 if b > 0. Weights
-# differ, so that an average can be told apart.
+# Networks with one number that matters, so that a soup can be cooked by hand.
 LINE = MLP((1, 2))
 
 
 def step_at(*corners: float) -> Array:
-    """Return networks with logits x and corner: class 0 where x is above the corner."""
+    """Return networks with the logits x and corner: class 0 where x is above the corner."""
     return np.array([[1.0, 0.0, 0.0, corner] for corner in corners])
 
 
@@ -650,8 +698,8 @@ Y_LINE = np.array([1, 1, 1, 0, 0])  # the right corner lies between 2.5 and 3.5
 
 
 def test_a_soup_by_hand_takes_what_helps_and_leaves_what_hurts() -> None:
-    # Accuracies 3/5, 4/5, 4/5, 2/5. Start with corner 2 (the first of the best); with 4 the mean
-    # is 3: right. Then 1: mean 7/3, 4/5, lower: left out. Then 6: mean 4, 4/5: left out.
+    # Accuracies 3/5, 4/5, 4/5, 3/5. Corner 2 comes first; with 4 the mean is 3: all right.
+    # With 1 the mean is 7/3, with 6 it is 4, both only 4/5: left out.
     thetas = step_at(1.0, 2.0, 4.0, 6.0)
     theta, members = greedy_soup(LINE, thetas, X_LINE, Y_LINE)
     assert members == [1, 2]
@@ -659,7 +707,7 @@ def test_a_soup_by_hand_takes_what_helps_and_leaves_what_hurts() -> None:
 
 
 def test_a_network_may_join_after_another_was_left_out() -> None:
-    # Accuracies 4/5, 3/5, 3/5: corner 2, then 1 (mean 1.5 has 3/5: out), then 5 (mean 3.5... in).
+    # Accuracies 4/5, 3/5, 3/5. With 1 the mean is 1.5: 3/5, left out. With 4.9 it is 3.45: 5/5.
     theta, members = greedy_soup(LINE, step_at(2.0, 1.0, 4.9), X_LINE, Y_LINE)
     assert members == [0, 2]
     assert theta[3] == (2.0 + 4.9) / 2

@@ -454,11 +454,69 @@ def record_schedules(seed: int) -> Record:  # noqa: ARG001 - nothing in a schedu
     }
 
 
+# Transfer ---------------------------------------------------------------------------
+
+
+def record_transfer(seed: int) -> Record:
+    """Record fine-tuning with a parameter group for each layer, and what averages networks.
+
+    A rate of 0 is a layer that asks for no gradient and is in no group: PyTorch's way to freeze.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = SIZES[3]
+    counts = [(a + 1) * b for a, b in pairwise(sizes)]
+    theta, x = 0.7 * rng.normal(size=(4, sum(counts))), rng.normal(size=(7, 5))
+    y, runs = rng.integers(3, size=7), {}
+    for name, arguments, theirs in [
+        ("GradientDescent", {}, lambda groups: torch.optim.SGD(groups)),
+        ("Momentum", {"beta": 0.8}, lambda groups: torch.optim.SGD(groups, momentum=0.8)),
+        ("AdamW", {"weight_decay": 0.1}, lambda g: torch.optim.AdamW(g, weight_decay=0.1)),
+    ]:
+        for rates in ([0.0, 0.0, 0.1], [0.0, 0.02, 0.1], [0.001, 0.01, 0.1]):
+            leaves = [leaf.clone() for leaf in torch.from_numpy(theta[0]).split(counts)]
+            groups = [
+                {"params": [leaf.requires_grad_()], "lr": rate}
+                for leaf, rate in zip(leaves, rates, strict=True)
+                if rate > 0
+            ]
+            optimizer = theirs(groups)
+            for _ in range(20):
+                optimizer.zero_grad()
+                logits = torch_forward(torch.cat(leaves), torch.from_numpy(x), sizes, torch.tanh)
+                functional.cross_entropy(logits, torch.from_numpy(y)).backward()
+                optimizer.step()
+            runs[f"{name} {rates}"] = {
+                "class": name,
+                "arguments": arguments,
+                "rates": rates,
+                "theta": torch.cat(leaves).tolist(),
+            }
+    networks = [torch.nn.ParameterList([torch.from_numpy(one)]) for one in theta]
+    averaged = torch.optim.swa_utils.AveragedModel(networks[0])
+    for network in networks:
+        averaged.update_parameters(network)
+    outputs = [
+        torch_forward(torch.from_numpy(one), torch.from_numpy(x), sizes, torch.tanh)
+        for one in theta
+    ]
+    return {
+        "versions": versions(),
+        "sizes": list(sizes),
+        "theta": theta.tolist(),
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "runs": runs,
+        "average": averaged.module[0].tolist(),
+        "ensemble": torch.stack(outputs).softmax(dim=-1).mean(dim=0).tolist(),
+    }
+
+
 RECORDERS = {
     "optimizers": record_optimizers,
     "losses": record_losses,
     "networks": record_networks,
     "schedules": record_schedules,
+    "transfer": record_transfer,
 }
 
 
