@@ -53,13 +53,14 @@ def common_size(images: Any) -> Any:
     The ink's bounding box is moved to the middle of a square of 20 x 20 pixels (all of MNIST fits
     in), and the square is averaged over 8 x 8 blocks of 2.5 x 2.5 pixels.
     """
-    square = np.pad(images.reshape(-1, 28, 28), ((0, 0), (10, 10), (10, 10)))
+    square = np.pad(images.reshape(-1, 28, 28), ((0, 0), (1, 1), (1, 1)))  # a blank border
     places = []
     for axis in (2, 1):
         ink = square.any(axis=axis)
         first = ink.argmax(axis=1)
         size = ink.shape[1] - ink[:, ::-1].argmax(axis=1) - first
-        places.append((first - (20 - size) // 2)[:, None] + np.arange(20))
+        start = first - (20 - size) // 2
+        places.append(np.clip(start[:, None] + np.arange(20), 0, 29))
     rows, columns = places
     square = square[np.arange(len(square))[:, None, None], rows[:, :, None], columns[:, None]]
     block = np.repeat(np.eye(8), 5, axis=1).reshape(8, 20, 2).sum(axis=2) / 5
