@@ -20,12 +20,11 @@ Run from the root of the repository:  python experiments/quantization_bits.py
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _tables import write
 
 from optlearn.datasets import Dataset, load_digits, load_mnist10k
 from optlearn.networks import MLP
@@ -38,7 +37,6 @@ SEEDS = range(10)
 DATA = ("digits", "mnist")
 BITS = (8, 7, 6, 5, 4, 3, 2, 1)
 AXES = {"tensor": None, "channel": 1}  # weights are (inputs, outputs): axis 1 is the neuron
-OUTPUT = Path(__file__).resolve().parent.parent / "book" / "_data" / "quantization_bits.csv"
 
 # A slice that takes a second or two: what the chapter and the tests run again.
 CHECK = {"seed": 0, "data": "digits", "bits": (2,)}
@@ -126,12 +124,7 @@ def one_seed(
 def main() -> None:
     """Compute every row and write the table."""
     rows = [row for seed in SEEDS for row in one_seed(seed)]
-    with OUTPUT.open("w", newline="", encoding="utf-8") as file:
-        file.write("# python experiments/quantization_bits.py\n")
-        file.write(f"# seeds {SEEDS[0]} to {SEEDS[-1]}\n")
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write("quantization_bits", SEEDS, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from transfer_budgets import small_mnist, write
+from _tables import write
+from transfer_budgets import small_mnist
 
 from optlearn.losses import softmax_cross_entropy
 from optlearn.networks import MLP
@@ -85,7 +86,8 @@ def one_seed(seed: int, width: int | None = None) -> list[dict[str, Any]]:
 def _row(
     width: int, way: str, alpha: float, seed: int, loss: float, accuracy: float
 ) -> dict[str, Any]:
-    values = (width, way, round(float(alpha), 1), seed, f"{loss:.4g}", round(float(accuracy), 4))
+    found = float(f"{loss:.4g}"), round(float(accuracy), 4)
+    values = (width, way, round(float(alpha), 1), seed, *found)
     return dict(zip(COLUMNS, values, strict=True))
 
 

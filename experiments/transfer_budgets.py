@@ -8,13 +8,12 @@ on the other seeds and validation images of ``transfer_rates.py``. Run that one 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from _tables import read, write
 
 from optlearn.datasets import load_digits, load_mnist10k
 from optlearn.networks import MLP
@@ -25,7 +24,6 @@ from optlearn.transfer import freeze, layer_rates, reuse_body
 
 __all__ = ["CHECK", "COLUMNS", "SEEDS", "main", "one_seed"]
 
-DATA = Path(__file__).resolve().parents[1] / "book" / "_data"
 COLUMNS = ("pair", "method", "labels", "seed", "rate", "accuracy")
 SEEDS = range(10)
 CHECK = {"seed": 0, "pair": "0-4 to 5-9"}
@@ -183,21 +181,6 @@ def _row(
 ) -> dict[str, Any]:
     values = (pair, method, labels, seed, rate, round(float(accuracy), 4))
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def read(name: str) -> list[dict[str, str]]:
-    """Return the rows of a result."""
-    with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(line for line in file if not line.startswith("#")))
-
-
-def write(name: str, seeds: range, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
-    """Write a result with the command and the seeds that made it."""
-    with (DATA / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# python experiments/{name}.py\n# seeds {seeds[0]} to {seeds[-1]}\n")
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from transfer_budgets import PAIRS, methods, prepare, train, write
+from _tables import write
+from transfer_budgets import PAIRS, methods, prepare, train
 
 from optlearn.runs import accuracies
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from transfer_budgets import prepare, write
+from _tables import write
+from transfer_budgets import prepare
 
 from optlearn.optimizers import Adam
 from optlearn.runs import accuracies, fit_runs

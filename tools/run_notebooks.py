@@ -88,21 +88,25 @@ def module_path(name: str, package: Path = PACKAGE) -> Path | None:
 def reached(tree: ast.AST, package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
     """Name and file of what a piece of code imports or reads from this repository.
 
-    That is modules of ``optlearn``, scripts of ``experiments/`` and files of ``book/_data/``.
+    That is modules of ``optlearn``, scripts of ``experiments/`` with the tables they make, and
+    files of ``book/_data/``.
     """
     root = package.parent
     for name in imported_modules(tree, package.name):
         if path := module_path(name, package):
             yield name, path
             yield package.name, package / "__init__.py"
-    others = []
+    studies, others = [], []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            others += [root / "experiments" / f"{alias.name}.py" for alias in node.names]
+            studies += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            others.append(root / "experiments" / f"{node.module}.py")
+            studies.append(node.module)
         elif isinstance(node, ast.Constant) and str(node.value).startswith("_data/"):
             others.append(root / "book" / str(node.value))
+    for name in studies:
+        script, table = root / "experiments" / f"{name}.py", root / "book/_data" / f"{name}.csv"
+        others += [script, table] if script.is_file() else []
     yield from ((path.relative_to(root).as_posix(), path) for path in others if path.is_file())
 
 
