@@ -62,14 +62,18 @@ class IntegerLayer:
 
 def fixed_point(multiplier: Any) -> tuple[Any, Any]:
     r"""Write positive numbers as :math:`M_0\,2^{-k}` with :math:`M_0` in [2^30, 2^31)."""
+    if not np.isfinite(multiplier).all():
+        raise ValueError(f"a rescaling must be below 2**30, got {np.max(multiplier)}")
     mantissa, exponent = np.frexp(multiplier)
     integer = np.rint(np.ldexp(mantissa, 31)).astype(np.int64)
     carried = integer == 2**31  # 0.99999… was rounded to 1
     integer, shift = np.where(carried, 2**30, integer), 31 - exponent - carried
     if (shift < 1).any():
         raise ValueError(f"a rescaling must be below 2**30, got {np.max(multiplier)}")
-    # Beyond 62 every product is below one half and rounds to 0; so it does at 62.
-    integer, shift = np.where(shift > 62, 2**30, integer), np.minimum(shift, 62)
+    # Beyond 62 every product is below one half and rounds to 0; so it does at 62, and so does a
+    # number that has vanished to 0.
+    gone = (shift > 62) | (integer == 0)
+    integer, shift = np.where(gone, 2**30, integer), np.where(gone, 62, shift)
     return integer.astype(np.int32)[()], shift.astype(np.int32)[()]
 
 
@@ -168,8 +172,9 @@ class QuantizedMLP:
         Raises
         ------
         TypeError, ValueError
-            If an argument is none of these, or if a layer has so many inputs that a sum might
-            overflow int32.
+            If an argument is none of these, if a layer has so many inputs that a sum might
+            overflow int32, or if weights and inputs are so small or so large that the unit of the
+            sums, the product of their scales, is no normal number.
 
         References
         ----------
@@ -198,15 +203,26 @@ class QuantizedMLP:
             scale_x, zero_x = grids[index]
             scale_w = calibrate(weights, bits=bits, symmetric=True, axis=axis, **how)[0]
             # A neuron whose bias dwarfs its weights: a coarser grid, so that the bias fits.
-            least = np.abs(bias) / (scale_x * BIAS_LIMIT)
-            scale_w = np.maximum(scale_w, least.max() if axis is None else least[None, :])
+            with np.errstate(over="ignore", under="ignore"):
+                least = np.abs(bias) / (scale_x * BIAS_LIMIT)
+                scale_w = np.maximum(scale_w, least.max() if axis is None else least[None, :])
+                unit = scale_x * (scale_w if axis is None else scale_w[0])
+            # A unit that has lost bits, or all of them, would make nonsense of the bias.
+            if not (np.isfinite(unit) & (unit >= np.finfo(np.float64).tiny)).all():
+                raise ValueError(
+                    f"theta and calibration_data must have scales whose product is a normal "
+                    f"number, got {np.min(unit)} to {np.max(unit)} in layer {index}"
+                )
             q_w = quantize(weights, bits=bits, symmetric=True, axis=axis, scale=scale_w).q
-            unit = scale_x * (scale_w if axis is None else scale_w[0])
-            q_b = np.rint(bias / unit).astype(np.int32)
+            q_b = np.rint(bias / unit)
+            if np.abs(q_b).max() > BIAS_LIMIT:
+                raise ValueError(f"theta has a bias beyond 2**30 units in layer {index}")
+            q_b = q_b.astype(np.int32)
             multiplier, shift, zero_y = np.int32(0), np.int32(0), 0
             if index + 1 < len(grids):
                 scale_y, zero_y = grids[index + 1]
-                multiplier, shift = fixed_point(unit / scale_y)
+                with np.errstate(over="ignore", under="ignore"):
+                    multiplier, shift = fixed_point(unit / scale_y)
             layers.append(
                 IntegerLayer(q_w, q_b, int(zero_x), int(zero_y), unit, multiplier, shift)
             )

@@ -92,8 +92,9 @@ def load(path: str | os.PathLike[str]) -> Quantized | QuantizedMLP:
     Raises
     ------
     TypeError, ValueError
-        If `path` is none; if the file is truncated, was changed, or is none of ours. The digest
-        tells accidents; somebody who changes a file on purpose can write a new one.
+        If `path` is none; if the file is truncated, if a number in it was changed, or if it is
+        none of ours. Dates and flags of the archive are not read. The digest tells accidents;
+        somebody who changes a file on purpose can write a new one.
     OSError
         If the file cannot be read.
 

@@ -354,6 +354,45 @@ def test_the_largest_sum_fits_int32() -> None:
 
 
 @pytest.mark.parametrize("axis", [None, 1])
+@pytest.mark.parametrize(
+    ("weight", "bias", "largest"),
+    [
+        (5e-324, 0.0, 0.9),  # the product of the scales vanishes
+        (1e-200, 0.0, 1e-200),
+        (1e-160, 0.0, 1e-155),  # or has lost bits
+        (1e200, 0.0, 1e200),  # or is too large
+        (1.0, 1.0, 5e-324),  # a bias that the inputs' grid cannot carry
+    ],
+)
+def test_scales_without_a_product_are_refused(
+    weight: float, bias: float, largest: float, axis: int | None
+) -> None:
+    network = MLP((2, 2))
+    # The weights meet an input that is 0, so that no float overflows.
+    theta = np.array([weight, -weight, 0.0, 0.0, bias, bias])
+    x = np.array([[0.0, largest / 2], [0.0, largest]])
+    with pytest.raises(ValueError, match="scales whose product is a normal number"):
+        QuantizedMLP.from_network(network, theta, x, axis=axis)
+
+
+def test_tiny_scales_whose_product_is_normal_are_exact() -> None:
+    theta = np.array([1e-140, -1e-140, -1e-140, 1e-140, 1e-290, 0.0])
+    x = np.array([[1e-150, 2e-150], [0.0, 1e-150]])
+    network = QuantizedMLP.from_network(MLP((2, 2)), theta, x)
+    q = network.quantize_input(x)
+    assert network.forward_integers(q).tolist() == in_python(network, q)
+    assert_allclose(network.forward(x), MLP((2, 2)).forward(theta, x), rtol=0, atol=3e-292)
+
+
+def test_a_multiplier_that_vanishes_is_one_that_rounds_everything_to_zero() -> None:
+    assert fixed_point(0.0) == fixed_point(1e-300) == (2**30, 62)
+    ends = np.array([-(2**31), 2**31 - 1], dtype=np.int32)
+    assert requantize(ends, *fixed_point(0.0)).tolist() == [0, 0]
+    with pytest.raises(ValueError, match=r"a rescaling must be below 2\*\*30, got inf"):
+        fixed_point(np.inf)
+
+
+@pytest.mark.parametrize("axis", [None, 1])
 def test_a_bias_that_dwarfs_its_weights_is_kept(axis: int | None) -> None:
     theta = np.array([1e-30, 1.0, 1e-30, 1.0, 1e6, 0.5])
     network = QuantizedMLP.from_network(MLP((2, 2)), theta, np.array([[0.0, 1.0]]), axis=axis)
