@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from worlds import world
 
-from optlearn._integer import fixed_point
+from optlearn._integer import IntegerLayer, fixed_point, requantize
 from optlearn.functions import Quadratic
 from optlearn.networks import MLP
 from optlearn.quantization import (
@@ -28,6 +28,7 @@ World = dict[str, Any]
 Array = np.ndarray
 
 ROUND, LOW, HIGH = r"\operatorname{round}", r"q_{\min}", r"q_{\max}"
+DISTORTION = r"\mathcal{D}"
 
 
 def from_one(values: Array) -> Array:
@@ -40,9 +41,9 @@ def from_one(values: Array) -> Array:
 
 @world("eq-quantization-affine")
 def integers() -> Iterator[World]:
-    """Inside the grid, at both ends and beyond them, as the package rounds."""
-    for bits, scale, zero in ((3, 0.37, -1), (4, 0.21, 3)):
-        for w in scale * np.array([-11.3, -2.6, -0.4, 1.7, 5.6]):
+    """Inside the grid, at both ends and beyond them, and halfway, as the package rounds."""
+    for bits, scale, zero in ((3, 0.375, -1), (4, 0.25, 3)):
+        for w in scale * np.array([-11.3, -2.6, -1.5, -0.4, 0.5, 1.7, 5.6]):
             yield {
                 "q": float(quantize(np.array([w]), bits=bits, scale=scale, zero_point=zero).q[0]),
                 "w": w,
@@ -112,17 +113,18 @@ def noise() -> Iterator[World]:
     for scale in (0.25, 0.75):
         w = scale * (np.arange(-7 * 1000, 7 * 1000) + 0.5) / 2000
         hat = fake_quantize(w, bits=4, symmetric=True, scale=scale)
-        yield {"D": np.mean((hat - w) ** 2), "S": scale}
+        yield {DISTORTION: np.mean((hat - w) ** 2), "S": scale}
 
 
-@world("eq-quantization-uniform", rtol=1e-4)
+@world("eq-quantization-uniform", "eq-quantization-decibel", rtol=1e-4)
 def uniform() -> Iterator[World]:
     for bits in (2, 3, 5):
         w = np.linspace(-1.3, 1.3, 400_001)
         stored = quantize(w, bits=bits)
         yield {
             "P": np.mean(w**2),
-            "D": np.mean((stored.dequantize() - w) ** 2),
+            DISTORTION: np.mean((stored.dequantize() - w) ** 2),
+            r"\log_{10}": np.log10,
             "S": float(stored.scale),
             "b": bits,
             "u": 1.3,
@@ -139,7 +141,7 @@ def overload(c: float) -> float:
 def clipping() -> Iterator[World]:
     for c in (0.3, 0.9, 1.7):
         phi = {r"\Phi": norm.cdf, r"\varphi": norm.pdf}
-        yield {"D_c": overload(c), "c": c, **phi}
+        yield {DISTORTION + "_c": overload(c), "c": c, **phi}
 
 
 @world("eq-quantization-tradeoff", approx=0.01)
@@ -155,7 +157,7 @@ def tradeoff() -> Iterator[World]:
                 np.arange(-top, top + 1) * scale, edges[:-1], edges[1:], strict=True
             )
         )
-        yield {"D": total, "c": c, "Q": top, "D_c": overload(c)}
+        yield {DISTORTION: total, "c": c, "Q": top, DISTORTION + "_c": overload(c)}
 
 
 # Integers --------------------------------------------------------------------------------------
@@ -169,15 +171,20 @@ def product() -> Iterator[World]:
         yield {"q_i": q, "p_{ij}": p, "Z_x": zx, "Z_w": zw}
 
 
-def small_network(axis: int | None = None) -> tuple[QuantizedMLP, Array]:
-    """A network of five inputs with biases, in integers, and a batch of inputs."""
+def small_problem() -> tuple[MLP, Array, Array]:
+    """A network of five inputs with biases, and a batch of inputs."""
     rng = np.random.default_rng(3)
     network = MLP((5, 4, 3))
     theta = network.init(rng)
     for _, bias in network.unpack(theta):
         bias[:] = rng.normal(size=bias.shape)
-    x = rng.normal(size=(40, 5)) + 0.3
-    integers = QuantizedMLP.from_network(network, theta, x, axis=axis)
+    return network, theta, rng.normal(size=(40, 5)) + 0.3
+
+
+def small_network() -> tuple[QuantizedMLP, Array]:
+    """The same in integers."""
+    network, theta, x = small_problem()
+    integers = QuantizedMLP.from_network(network, theta, x)
     return integers, integers.quantize_input(x * 1.3)
 
 
@@ -198,22 +205,47 @@ def accumulator() -> Iterator[World]:
         }
 
 
-@world("eq-quantization-overflow", slack=5)
+@world("eq-quantization-overflow")
 def overflow() -> Iterator[World]:
-    """The worst inputs that integers of b bits allow: the bound is reached."""
+    """A layer is given the worst inputs, weights and bias of b bits: the bound is reached."""
     for bits, d, bias in ((8, 9, 77), (4, 5, 20)):
-        low, high, top = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, 2 ** (bits - 1) - 1
-        worst = sum((high - low) * top for _ in range(d)) + bias
-        yield {"A_j": worst, "d": d, "b": bits, "c_j": bias}
-        yield {"A_j": -worst / 2, "d": d, "b": bits, "c_j": bias}
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        weights = np.full((d, 1), high, dtype=np.int8)
+        c = np.array([bias], dtype=np.int32)
+        layer = IntegerLayer(weights, c, low, 0, 1.0, 0, 0)
+        worst = float(layer.accumulate(np.full((1, d), high, dtype=np.int8))[0, 0])
+        lowest = replace(layer, weights=-weights, bias=-c)
+        for q in (high, 1):
+            inputs = np.full((1, d), q, dtype=np.int8)
+            for one in (layer, lowest):
+                yield {
+                    "A_j": float(one.accumulate(inputs)[0, 0]),
+                    r"A_{\max}": worst,
+                    "d": d,
+                    "b": bits,
+                    "c_j": float(one.bias[0]),
+                }
 
 
-@world("eq-quantization-multiplier", approx=2.0**-31, slack=3)
+@world("eq-quantization-multiplier", rtol=1e-12, approx=2.0**-31, slack=3)
 def multiplier() -> Iterator[World]:
-    """Numbers whose multiplier is near either end of its range, and one between."""
+    """Numbers whose multiplier is near either end of its range, and those of a network."""
     for exact in (0.5, 0.0123, 2.0**-9 * (1 - 2.0**-30), 0.731):
         integer, shift = fixed_point(np.float64(exact))
-        yield {"M": exact, "M_0": float(integer), "k": float(shift)}
+        parts = {"S_x": 0.375, "S_w": exact / 3, "S_y": 0.125}
+        yield {"M": exact, "M_0": float(integer), "k": float(shift), **parts}
+    network, theta, x = small_problem()
+    inputs, hidden = network.activations(theta, x)[:2]
+    first = QuantizedMLP.from_network(network, theta, x).layers[0]
+    scales = {
+        "S_x": float(calibrate(inputs)[0]),
+        "S_w": float(calibrate(network.unpack(theta)[0][0], symmetric=True)[0]),
+        "S_y": float(calibrate(hidden)[0]),
+    }
+    ratio = float(first.multiplier) / 2.0 ** float(first.shift)
+    exact = scales["S_x"] * scales["S_w"] / scales["S_y"]
+    assert abs(ratio / exact - 1) <= 2.0**-31
+    yield {"M": exact, "M_0": float(first.multiplier), "k": float(first.shift), **scales}
 
 
 @world("eq-quantization-multiplier-error", slack=2)
@@ -226,7 +258,10 @@ def multiplier_error() -> Iterator[World]:
 
 @world("eq-quantization-requantize")
 def requantized() -> Iterator[World]:
-    """The middle layer's integers, which a last layer of ones and zeros hands through."""
+    """The middle layer's integers, which a last layer of ones and zeros hands through.
+
+    Once with the network's own multiplier, and once with 1/2, where halves occur.
+    """
     integers, inputs = small_network()
     first, last = integers.layers
     width = first.weights.shape[1]
@@ -236,22 +271,26 @@ def requantized() -> Iterator[World]:
         bias=np.zeros(width, dtype=np.int32),
         input_zero_point=0,
     )
-    network = QuantizedMLP(
-        [first, through], activation="relu", bits=8, activation_bits=8, input_scale=1.0
-    )
-    y, sums = network.forward_integers(inputs).ravel(), first.accumulate(inputs).ravel()
-    zero = int(first.output_zero_point)
-    between = int(np.flatnonzero((y > zero) & (y < 127))[0])
-    for k in (int(sums.argmin()), between, int(sums.argmax())):
-        yield {
-            "y_j": float(y[k]),
-            "A_j": float(sums[k]),
-            "M_0": float(first.multiplier),
-            "k": float(first.shift),
-            "Z_y": zero,
-            HIGH: 127.0,
-            ROUND: np.rint,
-        }
+    sums = first.accumulate(inputs).ravel()
+    quarter = replace(first, multiplier=np.int32(2**30), shift=np.int32(38))
+    for layer in (first, quarter):
+        network = QuantizedMLP(
+            [layer, through], activation="relu", bits=8, activation_bits=8, input_scale=1.0
+        )
+        y, zero = network.forward_integers(inputs).ravel(), int(layer.output_zero_point)
+        inside = np.flatnonzero((y > zero) & (y < 127))
+        halves = inside[sums[inside] % 256 == 128]
+        assert layer is first or len(halves)
+        for k in (int(sums.argmin()), *inside[:3], *halves[:2], int(sums.argmax())):
+            yield {
+                "y_j": float(y[k]),
+                "r_j": float(zero + requantize(sums[k], layer.multiplier, layer.shift)),
+                "A_j": float(sums[k]),
+                "M_0": float(layer.multiplier),
+                "k": float(layer.shift),
+                "Z_y": zero,
+                HIGH: 127.0,
+            }
 
 
 @world("eq-quantization-binary", "eq-quantization-binary-parabola", "eq-quantization-binary-error")
@@ -286,8 +325,17 @@ def straight() -> Iterator[World]:
             r"\theta_t": theta,
             r"\eta": lr,
             r"\nabla J": lambda point: network.loss_and_grad(point, x, y)[1],
-            "Q": rounded.quantized,
+            r"\hat\theta_t": rounded.quantized(theta),
         }
+
+
+@world("eq-quantization-bias")
+def bias() -> Iterator[World]:
+    A = np.array([[3.0, 1.0], [1.0, 2.0]])
+    bowl = Quadratic(A, center=np.array([0.3, -0.4]))
+    for theta in (np.array([0.7, 1.2]), np.array([-1.6, 2.3])):
+        hat = fake_quantize(theta, bits=8, symmetric=True, scale=1.0)
+        yield {r"\theta": theta, r"\hat\theta": hat, r"\nabla J": bowl.gradient, "A": A}
 
 
 @world("eq-quantization-average")
@@ -304,7 +352,7 @@ def average() -> Iterator[World]:
             theta = theta - lr * bowl.gradient(seen[-1])
         yield {
             "A": A,
-            r"\bar Q": np.mean(seen, axis=0),
+            r"\bar\theta": np.mean(seen, axis=0),
             r"\theta^*": center,
             r"\theta_0": start,
             r"\theta_T": theta,
