@@ -44,8 +44,10 @@ def integers() -> Iterator[World]:
     """Inside the grid, at both ends and beyond them, and halfway, as the package rounds."""
     for bits, scale, zero in ((3, 0.375, -1), (4, 0.25, 3)):
         for w in scale * np.array([-11.3, -2.6, -1.5, -0.4, 0.5, 1.7, 5.6]):
+            grid: dict[str, Any] = {"scale": scale, "zero_point": zero}
             yield {
-                "q": float(quantize(np.array([w]), bits=bits, scale=scale, zero_point=zero).q[0]),
+                "q": float(quantize(np.array([w]), bits=bits, **grid).q[0]),
+                "r": float(quantize(np.array([w]), bits=8, **grid).q[0]),  # far from its ends
                 "w": w,
                 "S": scale,
                 "Z": zero,
