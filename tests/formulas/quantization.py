@@ -225,6 +225,7 @@ def overflow() -> Iterator[World]:
                     r"A_{\max}": worst,
                     "d": d,
                     "b": bits,
+                    "Q": high,
                     "c_j": float(one.bias[0]),
                 }
 
