@@ -26,6 +26,16 @@ STUDIES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.star
 MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0}
 
 
+# Other slices than those that the chapters run.
+MORE: dict[str, dict[str, Any]] = {
+    "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
+    "transfer_barriers": {"seed": 3, "width": 64},
+    "transfer_budgets": {"seed": 4, "pair": "MNIST to digits", "labels": 25},
+    "transfer_rates": {"seed": 102, "pair": "clean to noisy", "labels": 25},
+    "transfer_soups": {"seed": 7},
+}
+
+
 @pytest.fixture
 def study(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Import a script, which may import its neighbours."""
@@ -92,10 +102,11 @@ def test_a_table_has_every_seed_once_in_each_setting(name: str, study: ModuleTyp
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_slice_run_again_is_in_the_table(name: str, study: ModuleType) -> None:
-    live = study.one_seed(**study.CHECK)
-    assert live
-    assert differences(live, table(name)) == []
+def test_slices_run_again_are_in_the_table(name: str, study: ModuleType) -> None:
+    for arguments in (study.CHECK, MORE[name]):
+        live = study.one_seed(**arguments)
+        assert live
+        assert differences(live, table(name)) == []
 
 
 @pytest.mark.parametrize("name", STUDIES)
