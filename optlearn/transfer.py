@@ -529,7 +529,8 @@ def _match_activations(network: MLP, theta: Array, reference: Array, x: Any) -> 
     # What a layer below is called changes nothing above it: one forward pass serves all layers.
     hidden = network.activations(theta.astype(np.float64), x)[1:-1]
     fixed = network.activations(reference.astype(np.float64), x)[1:-1]
-    return [_assign(_similarity(_unit(a_ref), _unit(a))) for a, a_ref in zip(hidden, fixed)]
+    pairs = zip(fixed, hidden, strict=True)
+    return [_assign(_similarity(_unit(a_ref), _unit(a))) for a_ref, a in pairs]
 
 
 def _similarity(reference: Array, ours: Array) -> Array:

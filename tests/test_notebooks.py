@@ -149,7 +149,10 @@ def imports_stay_few(nb: Notebook) -> Iterator[str]:
             for root in {name.split(".")[0] for name in names}:
                 if root in HIDDEN_IMPORTS and not hidden(cell):
                     yield f"cell {number} imports {root} where the reader sees it"
-                elif root not in ALLOWED_IMPORTS | HIDDEN_IMPORTS | sys.stdlib_module_names:
+                elif (
+                    root
+                    not in ALLOWED_IMPORTS | HIDDEN_IMPORTS | sys.stdlib_module_names
+                ):
                     yield f"cell {number} imports {root}"
 
 
