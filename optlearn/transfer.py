@@ -329,12 +329,13 @@ def align_hidden_units(network: MLP, theta: Any, reference: Any, x: Any = None) 
       the input, again and again until no layer gains any more. With one hidden layer that is
       the best renaming; with more it is one that no single layer can improve.
 
-    Both are linear assignment problems. An order that is no worse than any other stays.
+    Both are linear assignment problems. An order that is no worse than any other stays. Only
+    renamings are searched: units that differ in sign (tanh) or scale (ReLU) stay different.
 
     Where the second search ends depends on where it starts. We start twice, and keep the nearer
     end: from the units as they are, so that `theta` never comes to lie farther away, and after a
     first sweep that looks at incoming weights and biases alone, so that a renamed copy of
-    `reference` always finds its old names.
+    `reference` finds its old names if no two units of a layer have the same of both.
 
     Parameters
     ----------
@@ -502,9 +503,8 @@ def _match_weights(network: MLP, theta: Array, reference: Array) -> Orders:
             _sweep(layers, fixed, orders, outgoing=False)
         while _sweep(layers, fixed, orders, outgoing=True):
             pass
-        found.append((float(renamed @ reference), orders))
-    # Renaming changes no norm: the smallest distance is the largest inner product.
-    return max(found, key=lambda closeness_and_orders: closeness_and_orders[0])[1]
+        found.append((float(np.sum((renamed - reference) ** 2)), orders))
+    return min(found, key=lambda distance_and_orders: distance_and_orders[0])[1]
 
 
 def _sweep(layers: Layers, fixed: Layers, orders: Orders, *, outgoing: bool) -> bool:
@@ -513,9 +513,9 @@ def _sweep(layers: Layers, fixed: Layers, orders: Orders, *, outgoing: bool) -> 
     for layer in range(len(orders)):
         (w, b), (w_next, _) = layers[layer : layer + 2]
         (w_ref, b_ref), (w_next_ref, _) = fixed[layer : layer + 2]
-        similarity = w_ref.T @ w + np.outer(b_ref, b)
+        similarity = _similarity(np.vstack([w_ref, b_ref]), np.vstack([w, b]))
         if outgoing:
-            similarity += w_next_ref @ w_next.T
+            similarity += _similarity(w_next_ref.T, w_next.T)
         order = _assign(similarity)
         if (order != np.arange(order.size)).any():
             _rename(layers, layer, order)
@@ -529,7 +529,18 @@ def _match_activations(network: MLP, theta: Array, reference: Array, x: Any) -> 
     # What a layer below is called changes nothing above it: one forward pass serves all layers.
     hidden = network.activations(theta.astype(np.float64), x)[1:-1]
     fixed = network.activations(reference.astype(np.float64), x)[1:-1]
-    return [_assign(_unit(a_ref).T @ _unit(a)) for a, a_ref in zip(hidden, fixed, strict=True)]
+    pairs = zip(fixed, hidden, strict=True)
+    return [_assign(_similarity(_unit(a_ref), _unit(a))) for a_ref, a in pairs]
+
+
+def _similarity(reference: Array, ours: Array) -> Array:
+    """Return inner products of units, which are columns.
+
+    What all units have in common is taken away: it adds the same to every order, and the rounding
+    of a large sum would hide what tells them apart.
+    """
+    centred = [units - units.mean(axis=1, keepdims=True) for units in (reference, ours)]
+    return np.asarray(centred[0].T @ centred[1])
 
 
 def _assign(similarity: Array) -> Array:

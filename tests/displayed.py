@@ -225,7 +225,7 @@ class Reader:
             order: Any = 2
             if self.peek() == "_":
                 self.take()
-                order = {"1": 1, "2": 2, r"\infty": np.inf}[self.group()]
+                order = {"1": 1, "2": 2, "F": "fro", r"\infty": np.inf}[self.group()]
             return np.linalg.norm(np.atleast_1d(value), order)
         return {r"\lfloor": np.floor, r"\lceil": np.ceil}.get(opened, np.abs)(value)
 

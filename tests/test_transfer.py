@@ -519,6 +519,16 @@ def test_a_renamed_copy_finds_its_old_names_even_through_noise(
     assert_array_equal(align_hidden_units(network, noisy, reference, data), reference + noise)
 
 
+def test_what_all_units_share_does_not_hide_what_tells_them_apart() -> None:
+    network = MLP((2, 4, 2))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        reference = network.init(rng)
+        network.unpack(reference)[0][0][...] += 1e6
+        theta = permute_hidden_units(network, reference, [rng.permutation(4)])
+        np.testing.assert_array_equal(align_hidden_units(network, theta, reference), reference)
+
+
 @every_activation
 @given(seed=seeds)
 def test_activations_are_matched_layer_by_layer_as_near_as_any_order(

@@ -1,7 +1,7 @@
 """Where the formulas of chapter 14, transfer and fusion, must hold.
 
-Expectations are means over all equally likely subsets of inputs, listed one by one, or come from
-`scipy.stats`; what networks compute comes from `optlearn`.
+Expectations are means over all equally likely subsets of inputs, listed one by one, or over heads
+fitted on many drawn inputs; what networks compute comes from `optlearn`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import invwishart
+from scipy.stats import chi2
 from worlds import world
 
 from optlearn.functions import Quadratic, himmelblau
@@ -75,21 +75,52 @@ def start() -> Iterator[World]:
             x = RNG.normal(size=(labels, labels)) @ basis[list(rows)]
             step, *_ = np.linalg.lstsq(x, x @ (truth - w0), rcond=None)
             ends.append(w0 + step)
-        # One after the other, so that a squared length is a sum over all outcomes.
         yield {
-            r"\mathbb E": lambda total: total, "N": labels, "d": d,
-            "w_N": np.concatenate(ends), "w^*": np.tile(truth, len(ends)),
-            "w_0": np.tile(w0, len(ends)),
+            r"\mathbb E": np.mean, "R": lambda w: np.sum((w - truth) ** 2, axis=-1),
+            "N": labels, "d": d, "w_N": np.array(ends), "w_0": w0,
         }  # fmt: skip
 
 
-@world("eq-transfer-frozen")
-def frozen() -> Iterator[World]:
-    for labels, k, outside in ((9, 3, 0.3), (14, 5, 0.7)):
-        wishart = np.trace(invwishart(df=labels, scale=np.eye(k)).mean())
+@world("eq-transfer-projection", rtol=1e-7)
+def projection() -> Iterator[World]:
+    truth = RNG.normal(size=5)
+    for w0 in (np.zeros(5), RNG.normal(size=5)):
+        x = RNG.normal(size=(2, 5))
+        w, rule = w0, GradientDescent(1 / np.linalg.norm(x, 2) ** 2)
+        for _ in range(2000):
+            w = rule.step(w, x.T @ (x @ (w - truth)))
+        span, _ = np.linalg.qr(x.T)
+        yield {"w_N": w, "w_0": w0, "w^*": truth, "P": span @ span.T}
+
+
+@world("eq-transfer-chi", rtol=1e-6)
+def chi() -> Iterator[World]:
+    for labels, k in ((14, 3), (19, 5)):
+        squares = np.linspace(0.0, 200.0, 200_001)[1:]
+        density = chi2(labels - k + 1).pdf(squares) * np.diff(squares)[0]
         yield {
-            r"\mathbb E": lambda error: error, "F": 2.5, "w^*": 0.8, "b": outside,
-            "c_N": (0.8 + np.sqrt(outside * (1 + wishart))) / 2.5, "N": labels, "k": k,
+            r"\mathbb E": lambda values, density=density: np.sum(values * density),
+            r"\chi": np.sqrt(squares), "N": labels, "k": k,
+        }  # fmt: skip
+
+
+@world("eq-transfer-frozen", rtol=1e-2)  # heads fitted on drawn features: the mean is within 0.5 %
+def frozen() -> Iterator[World]:
+    for labels, k, outside in ((12, 3, 0.3), (17, 5, 0.7)):
+        rng, d = np.random.default_rng(0), 7
+        basis, _ = np.linalg.qr(rng.normal(size=(d, d)))
+        body, missed = basis[:, :k], basis[:, k] * outside**0.5
+        truth = body @ rng.normal(size=k) + missed
+        features = rng.normal(size=(4000, labels, k))
+        # What the features miss has mean 0 and is independent: each sample alone stands for all.
+        targets = (features @ (body.T @ truth))[..., None] + np.eye(labels) * (
+            labels * outside
+        ) ** 0.5
+        heads = np.linalg.pinv(features) @ targets
+        yield {
+            r"\mathbb E": np.mean, "F": body, "b": missed @ missed, "N": labels, "k": k,
+            "c_N": np.moveaxis(heads, 1, 0).reshape(k, -1),
+            "R": lambda w, truth=truth: np.sum((w - truth[:, None]) ** 2, axis=0),
         }  # fmt: skip
 
 
@@ -116,7 +147,7 @@ def jensen() -> Iterator[World]:
             yield {"p_k": {"k": lambda k, i=i, p=p: p[k - 1, i, LABELS[i]]}, "K": 3}
 
 
-@world("eq-transfer-basin", slack=2)  # the mean of A (theta_k - mean) is zero, times anything
+@world("eq-transfer-basin")
 def basin() -> Iterator[World]:
     root = RNG.normal(size=(4, 4))
     bowl = Quadratic(root @ root.T, center=RNG.normal(size=4))
@@ -125,6 +156,7 @@ def basin() -> Iterator[World]:
         yield {
             "J": bowl.value, r"\bar\theta": average_weights(theta), "K": members,
             r"\theta_k": {"k": lambda k, theta=theta: theta[k - 1]}, "A": root @ root.T,
+            r"\Delta_k": {"k": lambda k, theta=theta: theta[k - 1] - average_weights(theta)},
         }  # fmt: skip
 
 
@@ -159,12 +191,12 @@ def assignment() -> Iterator[World]:
         theta_a, theta_b = network.init(RNG), network.init(RNG)
         order = RNG.permutation(5)
         renamed = permute_hidden_units(network, theta_b, [order])
-        (w_a, _), _ = network.unpack(theta_a)
-        (w_b, _), _ = network.unpack(theta_b)
-        (w_c, _), _ = network.unpack(renamed)
+        theta_a, theta_b, renamed = np.stack([theta_a, theta_b, renamed]) + 0.1  # biases too
+        layers = [network.unpack(theta) for theta in (theta_a, theta_b, renamed)]
+        v_a, v_b, v_c = (np.vstack([w, b, w_next.T]) for (w, b), (w_next, _) in layers)
         matrix = np.eye(5)[:, order]
-        np.testing.assert_array_equal(w_c, w_b @ matrix)
-        yield {"W_a": w_a, "W_b": w_b, "P": matrix}
+        np.testing.assert_array_equal(v_c, v_b @ matrix)
+        yield {"V_a": v_a, "V_b": v_b, "P": matrix}
 
 
 @world("eq-transfer-permutation")
@@ -188,3 +220,41 @@ def twin() -> Iterator[World]:
     weights = NETWORK.unpack(both)[0][0]
     np.testing.assert_allclose(NETWORK.unpack(average_weights(both))[0][0], weights.mean(axis=0))
     yield {"W": weights[0], "P": np.eye(5)[:, order], "I": np.eye(5)}
+
+
+@world("eq-transfer-parabola")
+def parabola() -> Iterator[World]:
+    bowl = Quadratic([[3.0, 0.7], [0.7, 1.9]], center=[0.4, -0.3])
+    for alpha in (0.3, 0.8):
+        one, other = RNG.normal(size=(2, 2))
+        yield {
+            "J": bowl.value, r"\alpha": alpha, "s": (one - other) @ bowl.gradient(one)
+            - (one - other) @ bowl.gradient(other), "J_a": bowl.value(one),
+            "J_b": bowl.value(other),
+            r"\theta": lambda alpha, ends=(one, other): interpolate(*ends, [alpha])[0],
+        }  # fmt: skip
+
+
+@world("eq-transfer-best-point")
+def best_point() -> Iterator[World]:
+    bowl = Quadratic([[3.0, 0.7], [0.7, 1.9]], center=[0.4, -0.3])
+    for _ in range(2):
+        one, other = RNG.normal(size=(2, 2))
+        curve = np.polyfit([0, 0.5, 1], bowl.value(interpolate(one, other, [0, 0.5, 1])), 2)
+        yield {
+            r"\alpha^*": np.roots(np.polyder(curve))[0], "s": 2 * curve[0],
+            "J_a": bowl.value(one), "J_b": bowl.value(other),
+        }  # fmt: skip
+
+
+@world("eq-transfer-rescale")
+def rescale() -> Iterator[World]:
+    network = MLP((1, 1, 1))
+    for c in (0.4, 3.0):
+        theta = np.array([0.7, 0.0, 1.3, 0.0])
+        both = np.stack([theta, theta * [c, c, 1 / c, 1]])
+        np.testing.assert_allclose(*network.forward(both, np.ones((1, 1))))
+        (w, _), (v, _) = network.unpack(average_weights(both))
+        yield {
+            r"\bar w": w[0, 0], r"\bar v": v[0, 0], "w": 0.7, "v": 1.3, "c": c,
+        }  # fmt: skip
