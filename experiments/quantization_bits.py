@@ -5,8 +5,8 @@ every combination of
 
 - bits: 8 down to 1 for each weight (biases and activations stay floats);
 - axis: one scale for a whole layer ("tensor") or one for each output neuron ("channel");
-- method: how the range is chosen ("min-max", "percentile" 99.9, "mse"); 1 bit has no range: it
-  is the binary rule a * sign(w) with a = mean|w|;
+- method: how the range is chosen ("min-max", "mse" and, only for "after", "percentile" 99.9);
+  1 bit has no range: it is the binary rule a * sign(w) with a = mean|w|;
 - training: "after" rounds a network that was trained in floats; "aware" trains the last epochs
   with rounded weights and the straight-through estimator. Both start from the same network, see
   the same batches for the same number of epochs, and use the same Adam.

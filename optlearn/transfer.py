@@ -273,7 +273,8 @@ def permute_hidden_units(network: MLP, theta: Any, permutations: Any) -> Array:
 
     Unit k of a hidden layer becomes what unit ``permutation[k]`` was: the columns of its
     weights and its biases move, and so do the rows of the next layer's weights. A layer of d
-    units can be renamed in d! ways, so every network has that many twins.
+    different units can be renamed in d! ways, each another theta; with several layers the numbers
+    of ways multiply.
 
     Parameters
     ----------
