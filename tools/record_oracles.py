@@ -20,6 +20,7 @@ where they are installed: see ``tools/record_conventions.py``, which can be run 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -482,7 +483,9 @@ def quantization_case(
         "passes": tensor.grad.tolist(),
     }
     if bits == 8 and not symmetric:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # PyTorch announces that these kernels will go; this is what they compute while there.
+            warnings.filterwarnings("ignore", message=".*quantized tensor creation functions")
             if axis is None:
                 kept = torch.quantize_per_tensor(tensor, float(scales), int(zeros), torch.qint8)
             else:
