@@ -78,9 +78,13 @@ test-site: book-strict ## build strictly, then test every page in Chromium
 notebooks: $(INSTALLED) ## run the chapters whose outputs are out of date
 	@$(BIN)/python tools/run_notebooks.py
 
+# transfer_budgets.py reads the rates that transfer_rates.py has tuned.
+STUDIES := experiments/transfer_rates.py \
+	$(filter-out experiments/_% experiments/transfer_rates.py,$(sort $(wildcard experiments/*.py)))
+
 .PHONY: experiments
-experiments: $(INSTALLED) ## run the studies behind book/_data/*.csv again (some minutes)
-	@for file in $(sort $(wildcard experiments/*.py)); do echo "$$file"; \
+experiments: $(INSTALLED) ## run the studies behind book/_data/*.csv again (half an hour)
+	@for file in $(STUDIES); do echo "$$file"; \
 		OPENBLAS_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python $$file || exit 1; done
 
 .PHONY: lint

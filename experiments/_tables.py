@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read", "write"]
+__all__ = ["make", "read"]
 
+Rows = list[dict[str, Any]]
 DATA = Path(__file__).resolve().parents[1] / "book" / "_data"
 
 
@@ -18,8 +19,9 @@ def read(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
-def write(name: str, seeds: range, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
-    """Write a result with the command and the seeds that made it."""
+def make(name: str, study: Callable[[int], Rows], seeds: range, columns: Sequence[str]) -> None:
+    """Run a study for all its seeds; write the rows, the command and the seeds that made them."""
+    rows = [row for seed in seeds for row in study(seed)]
     with (DATA / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         file.write(f"# python experiments/{name}.py\n# seeds {seeds[0]} to {seeds[-1]}\n")
         writer = csv.DictWriter(file, columns, lineterminator="\n")

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from _tables import write
+from _tables import make
 
 from optlearn.datasets import Dataset, load_digits, load_mnist10k
 from optlearn.networks import MLP
@@ -123,8 +123,7 @@ def one_seed(
 
 def main() -> None:
     """Compute every row and write the table."""
-    rows = [row for seed in SEEDS for row in one_seed(seed)]
-    write("quantization_bits", SEEDS, COLUMNS, rows)
+    make("quantization_bits", one_seed, SEEDS, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from _tables import write
+from _tables import make
 from transfer_budgets import small_mnist
 
 from optlearn.losses import softmax_cross_entropy
@@ -93,8 +93,7 @@ def _row(
 
 def main() -> None:
     """Run all seeds and write the table."""
-    rows = [row for seed in SEEDS for row in one_seed(seed)]
-    write("transfer_barriers", SEEDS, COLUMNS, rows)
+    make("transfer_barriers", one_seed, SEEDS, COLUMNS)
 
 
 if __name__ == "__main__":

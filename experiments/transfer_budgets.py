@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from _tables import read, write
+from _tables import make, read
 
 from optlearn.datasets import load_digits, load_mnist10k
 from optlearn.networks import MLP
@@ -204,8 +204,7 @@ def _row(
 
 def main() -> None:
     """Run all seeds and write the table."""
-    rows = [row for seed in SEEDS for row in one_seed(seed)]
-    write("transfer_budgets", SEEDS, COLUMNS, rows)
+    make("transfer_budgets", one_seed, SEEDS, COLUMNS)
 
 
 if __name__ == "__main__":

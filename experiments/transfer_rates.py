@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from _tables import write
+from _tables import make
 from transfer_budgets import PAIRS, methods, prepare, train
 
 from optlearn.runs import accuracies
@@ -42,8 +42,7 @@ def one_seed(
 
 def main() -> None:
     """Run all seeds and write the table."""
-    rows = [row for seed in SEEDS for row in one_seed(seed)]
-    write("transfer_rates", SEEDS, COLUMNS, rows)
+    make("transfer_rates", one_seed, SEEDS, COLUMNS)
 
 
 if __name__ == "__main__":

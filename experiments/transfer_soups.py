@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from _tables import write
+from _tables import make
 from transfer_budgets import prepare
 
 from optlearn.optimizers import Adam
@@ -80,8 +80,7 @@ def one_seed(seed: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run all seeds and write the table."""
-    rows = [row for seed in SEEDS for row in one_seed(seed)]
-    write("transfer_soups", SEEDS, COLUMNS, rows)
+    make("transfer_soups", one_seed, SEEDS, COLUMNS)
 
 
 if __name__ == "__main__":

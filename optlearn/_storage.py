@@ -21,6 +21,7 @@ __all__ = ["load", "pack", "save", "unpack"]
 
 FORMAT = "optlearn.quantization"
 VERSION = 1
+LAYER_ARRAYS = ("bias", "scale", "multiplier", "shift")
 
 
 def save(path: str | os.PathLike[str], quantized: Quantized | QuantizedMLP) -> None:
@@ -212,7 +213,7 @@ def _of_network(network: QuantizedMLP) -> tuple[dict[str, Any], dict[str, Array]
     arrays = {}
     for index, layer in enumerate(network.layers):
         arrays[f"weights_{index}"] = pack(layer.weights, network.bits)
-        for name in ("bias", "scale", "multiplier", "shift"):
+        for name in LAYER_ARRAYS:
             arrays[f"{name}_{index}"] = np.asarray(getattr(layer, name))
     return values, arrays
 
@@ -221,9 +222,7 @@ def _network(values: dict[str, Any], arrays: dict[str, Array]) -> QuantizedMLP:
     sizes, bits = values["sizes"], values["bits"]
     layers = []
     for index, (zero_x, zero_y) in enumerate(values["zero_points"]):
-        bias, scale, multiplier, shift = (
-            arrays[f"{name}_{index}"][()] for name in ("bias", "scale", "multiplier", "shift")
-        )
+        bias, scale, multiplier, shift = (arrays[f"{name}_{index}"][()] for name in LAYER_ARRAYS)
         weights = unpack(arrays[f"weights_{index}"], bits, (sizes[index], sizes[index + 1]))
         layers.append(IntegerLayer(weights, bias, zero_x, zero_y, scale, multiplier, shift))
     return QuantizedMLP(
