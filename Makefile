@@ -16,6 +16,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Only a kernel's own choice of backend draws inline.
 unexport MPLBACKEND
+# Workers and kernels load the same modules: compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
