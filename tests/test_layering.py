@@ -24,6 +24,8 @@ LAYERS = (
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
     {"quantization", "runs", "transfer"},
+    {"_sweep_folder"},
+    {"_sweep_table", "_sweep_workers"},
     {"sweeps"},
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
@@ -33,7 +35,7 @@ DRAWING_LAYER_OF = {module: number for number, layer in enumerate(DRAWING) for m
 DRAWS = set(DRAWING_LAYER_OF) - {"_checks"}
 
 NUMERIC_TOP_LEVEL = {"numpy", "tqdm"}
-NUMERIC_INSIDE_FUNCTIONS = {"numpy", "scipy", "sklearn", "tqdm"}
+NUMERIC_INSIDE_FUNCTIONS = {"distributed", "joblib", "numpy", "scipy", "sklearn", "tqdm"}
 DRAWING_THIRD_PARTY = {"IPython", "cycler", "matplotlib", "matplotlib_inline", "numpy"}
 
 MAX_LINES = 250

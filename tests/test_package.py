@@ -27,7 +27,13 @@ MODULES = sorted(path.stem for path in (ROOT / "optlearn").glob("[!_]*.py"))
 # Parts of `losses` and `optimizers`, which export what readers use of them.
 PARTS = {"activations", "adaptive"}
 # The base of the optimizers and what a run returns: seen in the examples of the others.
-SHOWN_ELSEWHERE = {"optimizers.Optimizer", "runs.Runs", "training.History", "training.Path"}
+SHOWN_ELSEWHERE = {
+    "optimizers.Optimizer",
+    "runs.Runs",
+    "sweeps.Best",
+    "training.History",
+    "training.Path",
+}
 
 
 def read(name: str) -> str:
