@@ -232,19 +232,25 @@ def finished(
             source, room = (suspects, 1) if suspects else (queue, pool.room())
             while source and len(going) < room:
                 try:
-                    future = pool.executor.submit(work, train, source[0], over)
+                    going[pool.executor.submit(work, train, source[0], over)] = source[0]
                 except tuple(pool.deaths):
                     if going:
                         break  # they went down with the executor, which is renewed below
                     pool.renew()
-                    continue
-                going[future] = source.popleft()
+                else:
+                    source.popleft()
             alone = len(going) == 1
-            for future in wait(going, return_when=FIRST_COMPLETED).done:
+            done = wait(going, return_when=FIRST_COMPLETED).done
+            while done:
+                future = done.pop()
                 job = going.pop(future)
                 number = _died(future, pool)
+                results = [] if number else future.result()
+                # As long as somebody holds its future, a scheduler would do a run again whose
+                # result, here already, has gone down with its worker.
+                del future
                 if not number:
-                    yield job, future.result()
+                    yield job, results
                     continue
                 pool.renew()
                 for run in job:
