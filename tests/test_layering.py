@@ -30,7 +30,7 @@ LAYERS = (
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
 # Beside them stand the modules that draw: they take arrays, and the book alone imports `plotting`.
-DRAWING = ({"_checks"}, {"_style"}, {"_animation"}, {"_landscape"}, {"plotting"})
+DRAWING = ({"_checks"}, {"_style"}, {"_animation", "_rate_sweep"}, {"_landscape"}, {"plotting"})
 DRAWING_LAYER_OF = {module: number for number, layer in enumerate(DRAWING) for module in layer}
 DRAWS = set(DRAWING_LAYER_OF) - {"_checks"}
 
