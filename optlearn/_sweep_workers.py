@@ -169,7 +169,9 @@ class _Processes(Pool):
         self.executor = self._start()
 
     def close(self, left: Collection[Future[Any]] = ()) -> None:
-        # Not cancelled one by one: loky's own thread would stumble over them.
+        # loky's own thread stumbles over jobs that are cancelled, or that it has not yet seen.
+        while not all(future.running() or future.done() for future in left):
+            time.sleep(0.001)
         self.executor.shutdown(wait=True, kill_workers=bool(left))
 
 

@@ -310,6 +310,15 @@ def test_values_that_are_equal_in_python_but_not_the_same_have_results_of_their_
     assert len(list((tmp_path / "s").glob("*.json"))) == 5
 
 
+def test_values_that_differ_in_their_last_digit_have_results_of_their_own(tmp_path: Path) -> None:
+    close = [0.1, math.nextafter(0.1, 1)]
+    table = sweep(lambda lr, seed: lr, {"lr": close}, seeds=[0], folder=tmp_path, progress=False)
+    again = sweep(half, {"lr": close}, seeds=[0], folder=tmp_path / "other", progress=False)
+    assert table["loss"].tolist() == close
+    assert (2 * again["loss"]).tolist() == close
+    assert len(list(tmp_path.glob("*.json"))) == 3
+
+
 def test_errors_are_kept_unless_they_are_to_be_retried(tmp_path: Path) -> None:
     cured = []
 
@@ -436,7 +445,7 @@ def test_a_file_a_run_says_all_about_it_in_plain_json(tmp_path: Path) -> None:
     def train(lr: float, seed: int) -> dict[str, float]:
         return {"loss": 0.1 + 0.2, "worst": math.inf, "none": -math.nan}
 
-    sweep(train, {"lr": [math.inf]}, seeds=[5], folder=tmp_path, progress=False)
+    first = sweep(train, {"lr": [math.inf]}, seeds=[5], folder=tmp_path, progress=False)
     (path,) = (p for p in tmp_path.iterdir() if p.name != "sweep.json")
     found = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert found.pop("seconds") >= 0
@@ -450,6 +459,7 @@ def test_a_file_a_run_says_all_about_it_in_plain_json(tmp_path: Path) -> None:
     }
     again = sweep(train, {"lr": [math.inf]}, seeds=[5], folder=tmp_path, progress=False)
     assert_array_equal(again["worst"], [np.inf])
+    assert same(again, first)  # no trace of the sign that a NaN may have
     about = json.loads((tmp_path / "sweep.json").read_text())
     assert about["train"] == f"{__name__}.{train.__qualname__}"
     assert about["parameters"] == ["lr"]

@@ -29,15 +29,15 @@ RUNS = 24
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    """Two processes of one thread each, on this machine's loopback, with no dashboard."""
+    """Two processes of one thread each, on this machine's loopback and any free ports."""
     # What the scheduler has to say about workers that die is what these tests make happen.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
-        worker_dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     ) as made:
         yield made
