@@ -74,10 +74,11 @@ def save_csv(table: Array, path: str | os.PathLike[str]) -> None:
     """
     names = _check_table(table)
     for name in names:
-        if table[name].dtype.kind not in "bU" and table[name].dtype not in (np.int64, np.float64):
+        kind = table[name].dtype
+        if kind.kind not in ("b", "U") and kind not in (np.int64, np.float64):
             raise TypeError(
                 f"table must have columns of text, booleans, int64 or float64, "
-                f"got {name} of {table[name].dtype}"
+                f"got {name} of {kind}"
             )
     stream = io.StringIO()
     writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")

@@ -119,7 +119,8 @@ def sweep(
     A result is written to `folder` as soon as it is there: one file a run, which appears whole or
     not at all. Run the same call again after an interruption and it does only what is missing;
     add values or seeds and it does only the new ones. Only the caller writes: workers on other
-    machines need no shared disk.
+    machines need no shared disk. `best`, `summarize` and `optlearn.plotting.rate_sweep` read the
+    table.
 
     A run that raises is a row with its error; so is one that returns NaN or infinity, with its
     values. A worker process that dies is replaced and its runs are repeated, apart from the
@@ -169,10 +170,6 @@ def sweep(
         is no result.
     ImportError
         If `backend` is "dask" and that is not installed.
-
-    See Also
-    --------
-    best, summarize, save_csv, optlearn.plotting.rate_sweep
 
     Examples
     --------

@@ -433,6 +433,36 @@ def test_a_worker_that_dies_idle_is_replaced() -> None:
     assert sorted(result.values["loss"] for _, (result,) in done) == [0.25, 1.25, 2.25]
 
 
+class Deadly(Executor):
+    """An executor in which every run with an odd seed kills its worker."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+
+    def submit(self, function: Any, train: Any, job: Any, over: Any) -> Future[Any]:
+        self.begun += [run.seed for run in job]
+        assert len(self.begun) < 20, "the sweep does not end"
+        future: Future[Any] = Future()
+        if any(run.seed % 2 for run in job):
+            future.set_exception(BrokenPipeError())
+        else:
+            future.set_result(function(train, job, over))
+        return future
+
+
+@pytest.mark.parametrize(("deaths", "times"), [(1, 3), (3, 2), (7, 2)])
+def test_a_run_is_given_up_only_when_it_has_died_alone(deaths: int, times: int) -> None:
+    pool = _sweep_workers.Pool(Deadly(), 2)
+    pool.deaths = {BrokenPipeError: deaths}  # one future may stand for several deaths
+    jobs = [(_sweep_folder.Run({"lr": 0.5}, seed),) for seed in range(6)]
+    done = {
+        job[0].seed: result for job, (result,) in _sweep_workers.finished(half, jobs, None, pool)
+    }
+    assert {seed for seed, result in done.items() if result.error} == {1, 3, 5}
+    assert {result.error for result in done.values()} == {"", _sweep_workers.DIED}
+    assert [pool.executor.begun.count(seed) for seed in range(6)] == [1, times, 1, times, 1, times]
+
+
 def test_what_a_program_gets_wrong_ends_the_sweep_in_processes_too() -> None:
     with pytest.raises(TypeError, match=r"must return a number.*got loss = None"):
         sweep(lambda lr, seed: None, {"lr": [0.1]}, seeds=[0], n_jobs=2, progress=False)
