@@ -11,12 +11,22 @@ from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.ticker import NullLocator
 
 from optlearn._checks import Array, check_array, check_choice
 
-__all__ = ["Look", "arrays_by_label", "check_axes", "draw_legend", "look", "use_book_style"]
+__all__ = [
+    "Look",
+    "arrays_by_label",
+    "check_axes",
+    "draw_legend",
+    "label_axes",
+    "look",
+    "use_book_style",
+]
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ((), (6, 2), (6, 2, 1.2, 2), (1.2, 1.5), (10, 2), (6, 2, 1.2, 2, 1.2, 2), (3, 1.5))
@@ -177,3 +187,23 @@ def draw_legend(owner: Axes | Figure, place: str, handles: Sequence[Artist]) -> 
         "below": {"loc": "outside lower center", **columns},
     }.get(place, {"loc": place})
     owner.legend(handles=handles, **options)
+
+
+def label_axes(ax: Axes, xlabel: str, ylabel: str, log: str) -> None:
+    """Label the axes; make those named by `log` logarithmic and say so in the label."""
+    x_log, y_log = log in ("x", "both"), log in ("y", "both")
+    ax.set_xlabel(xlabel + (" (log scale)" if x_log else ""))
+    ax.set_ylabel(ylabel + (" (log scale)" if y_log else ""))
+    if x_log:
+        ax.set_xscale("log")
+        _few_ticks(ax.xaxis)
+    if y_log:
+        ax.set_yscale("log")
+        _few_ticks(ax.yaxis)
+
+
+def _few_ticks(axis: Axis) -> None:
+    """Leave out the ticks between powers of ten where there are several powers: they take time."""
+    low, high = axis.get_view_interval()
+    if high > 100 * low > 0:
+        axis.set_minor_locator(NullLocator())

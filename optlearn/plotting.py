@@ -23,13 +23,19 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from optlearn._checks import Array, check_array, check_choice, check_integer
 from optlearn._landscape import Landscape, animate, contours, paths
-from optlearn._style import arrays_by_label, check_axes, draw_legend, look, use_book_style
+from optlearn._rate_sweep import rate_sweep
+from optlearn._style import (
+    arrays_by_label,
+    check_axes,
+    draw_legend,
+    label_axes,
+    look,
+    use_book_style,
+)
 
 __all__ = [
     "Landscape",
@@ -39,6 +45,7 @@ __all__ = [
     "loss_curves",
     "paths",
     "rate_panel",
+    "rate_sweep",
     "use_book_style",
 ]
 
@@ -121,7 +128,7 @@ def loss_curves(
                 (mean - sd, mean + sd) if band == "sd" else (runs.min(axis=0), runs.max(axis=0))
             )
             ax.fill_between(over, low, high, color=style.color, alpha=0.2, linewidth=0, zorder=2)
-    _label_axes(ax, xlabel, ylabel, "y" if log else "none")
+    label_axes(ax, xlabel, ylabel, "y" if log else "none")
     draw_legend(ax, legend, ax.get_legend_handles_labels()[0])
     return ax
 
@@ -140,26 +147,6 @@ def _abscissa(x: Array | Mapping[str, Array] | None, label: str, steps: int) -> 
     if over.shape != (steps,):
         raise ValueError(f"{name} has shape {over.shape}, curves[{label!r}] has {steps} steps")
     return over
-
-
-def _label_axes(ax: Axes, xlabel: str, ylabel: str, log: str) -> None:
-    """Label the axes; make those named by `log` logarithmic and say so in the label."""
-    x_log, y_log = log in ("x", "both"), log in ("y", "both")
-    ax.set_xlabel(xlabel + (" (log scale)" if x_log else ""))
-    ax.set_ylabel(ylabel + (" (log scale)" if y_log else ""))
-    if x_log:
-        ax.set_xscale("log")
-        _few_ticks(ax.xaxis)
-    if y_log:
-        ax.set_yscale("log")
-        _few_ticks(ax.yaxis)
-
-
-def _few_ticks(axis: Axis) -> None:
-    """Leave out the ticks between powers of ten where there are several powers: they take time."""
-    low, high = axis.get_view_interval()
-    if high > 100 * low > 0:
-        axis.set_minor_locator(NullLocator())
 
 
 def rate_panel(
@@ -258,7 +245,7 @@ def rate_panel(
         label=labels[1],
         zorder=3,
     )
-    _label_axes(ax, xlabel, ylabel, log)
+    label_axes(ax, xlabel, ylabel, log)
     draw_legend(ax, legend, ax.get_legend_handles_labels()[0])
     return ax
 

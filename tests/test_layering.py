@@ -25,16 +25,18 @@ LAYERS = (
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
     {"quantization", "runs", "transfer"},
+    {"_sweep_folder"},
+    {"_sweep_table", "_sweep_workers"},
     {"sweeps"},
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
 # Beside them stand the modules that draw: they take arrays, and the book alone imports `plotting`.
-DRAWING = ({"_checks"}, {"_style"}, {"_animation"}, {"_landscape"}, {"plotting"})
+DRAWING = ({"_checks"}, {"_style"}, {"_animation", "_rate_sweep"}, {"_landscape"}, {"plotting"})
 DRAWING_LAYER_OF = {module: number for number, layer in enumerate(DRAWING) for module in layer}
 DRAWS = set(DRAWING_LAYER_OF) - {"_checks"}
 
 NUMERIC_TOP_LEVEL = {"numpy", "tqdm"}
-NUMERIC_INSIDE_FUNCTIONS = {"numpy", "scipy", "sklearn", "tqdm"}
+NUMERIC_INSIDE_FUNCTIONS = {"distributed", "joblib", "numpy", "scipy", "sklearn", "tqdm"}
 DRAWING_THIRD_PARTY = {"IPython", "cycler", "matplotlib", "matplotlib_inline", "numpy"}
 
 MAX_LINES = 250

@@ -27,7 +27,13 @@ MODULES = sorted(path.stem for path in (ROOT / "optlearn").glob("[!_]*.py"))
 # Parts of `losses` and `optimizers`, which export what readers use of them.
 PARTS = {"activations", "adaptive"}
 # The base of the optimizers and what a run returns: seen in the examples of the others.
-SHOWN_ELSEWHERE = {"optimizers.Optimizer", "runs.Runs", "training.History", "training.Path"}
+SHOWN_ELSEWHERE = {
+    "optimizers.Optimizer",
+    "runs.Runs",
+    "sweeps.Best",
+    "training.History",
+    "training.Path",
+}
 
 
 def read(name: str) -> str:
@@ -199,7 +205,8 @@ def test_every_public_name_is_documented_with_an_example(label: str) -> None:
 
 def test_the_example_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optlearn.training", reason="the example minimises a function")
-    (example,) = re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)
+    # The others are in the section on sweeps: tests/test_sweeps_cluster.py runs them.
+    example, *_ = re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)
     ast.parse(example)
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out == "True\n"

@@ -34,6 +34,7 @@ from optlearn.plotting import (
     loss_curves,
     paths,
     rate_panel,
+    rate_sweep,
     use_book_style,
 )
 
@@ -425,6 +426,80 @@ def test_a_second_pair_on_the_same_axes_looks_different(ax):
     assert drawn["a"].get_color() == drawn["b"].get_color() != drawn["c"].get_color()
     assert drawn["b"].get_marker() != drawn["d"].get_marker()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c", "d"]
+
+
+# --- rate_sweep --------------------------------------------------------------------------------
+
+RATES = np.array([0.01, 0.1, 1.0, 10.0])
+# Means 4, 1, 2 and, of the two runs that survived, 0.5; the sample variances are 1, 0.25, 4.
+SWEPT = np.array([[3.0, 0.5, 0.0, 0.5], [4.0, 1.0, 2.0, math.nan], [5.0, 1.5, 4.0, 0.5]])
+
+
+def test_a_sweep_shows_means_and_spread_where_no_run_failed(ax):
+    assert rate_sweep(ax, RATES, SWEPT, label="Adam") is ax
+    mean = lines(ax)["Adam"]
+    np.testing.assert_array_equal(mean.get_xdata(), RATES)
+    np.testing.assert_array_equal(mean.get_ydata(), [4.0, 1.0, 2.0, math.nan])
+    (bars,) = ax.containers
+    (segments,) = (collection.get_segments() for collection in bars.lines[2])
+    ends = [(x, low, high) for (x, low), (_, high) in segments]
+    np.testing.assert_allclose(ends, [(0.01, 3, 5), (0.1, 0.5, 1.5), (1, 0, 4)], rtol=1e-12)
+
+
+def test_a_sweep_marks_the_best_rate_and_those_that_failed(ax):
+    rate_sweep(ax, RATES, SWEPT)
+    best, failed = lines(ax)["best: 0.1"], lines(ax)["a run failed"]
+    assert (best.get_xdata().tolist(), best.get_ydata().tolist()) == ([0.1], [1.0])
+    assert (best.get_marker(), failed.get_marker()) == ("*", "x")
+    assert failed.get_xdata().tolist() == [10.0]
+    # Crosses are placed in parts of the height, inside the axes whatever the losses are.
+    assert failed.get_transform() == ax.get_xaxis_transform()
+    assert 0.5 < failed.get_ydata()[0] < 1
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(lines(ax))
+
+
+@pytest.mark.parametrize(
+    ("columns", "minimize", "name"),
+    [
+        ([0, 1, 2], True, "best: 0.1"),
+        ([1, 2, 3], True, "best: 0.1, the smallest tried: extend the grid"),
+        ([0, 1], True, "best: 0.1, the largest tried: extend the grid"),
+        ([0, 1, 2], False, "best: 0.01, the smallest tried: extend the grid"),
+        ([1], True, "best: 0.1"),
+    ],
+)
+def test_a_sweep_says_when_the_best_rate_is_at_the_border(ax, columns, minimize, name):
+    rate_sweep(ax, RATES[columns], SWEPT[:, columns], minimize=minimize)
+    assert name in lines(ax)
+    assert ("a run failed" in lines(ax)) == (3 in columns)
+
+
+def test_a_sweep_has_log_axes_that_say_so(ax):
+    rate_sweep(ax, RATES, SWEPT, xlabel="rate", ylabel="error", legend="none")
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate (log scale)", "error (log scale)")
+    other = rate_sweep(Figure().add_subplot(), RATES, SWEPT - 10, log="x")
+    assert (other.get_xscale(), other.get_yscale()) == ("log", "linear")
+    assert (ax.get_legend(), other.get_ylabel()) == (None, "loss")
+
+
+def test_two_sweeps_differ_in_colour_line_and_place_of_their_crosses(ax):
+    rate_sweep(ax, RATES, SWEPT, label="a")
+    rate_sweep(ax, RATES, SWEPT, label="b", style=1)
+    a, b = lines(ax)["a"], lines(ax)["b"]
+    assert {a.get_color(), b.get_color()} <= OKABE_ITO
+    assert a.get_color() != b.get_color()
+    assert a.get_marker() != b.get_marker()
+    first, second = (line for line in ax.get_lines() if line.get_label() == "a run failed")
+    assert first.get_ydata()[0] != second.get_ydata()[0]
+
+
+def test_a_sweep_of_one_seed_has_no_bars_and_one_without_survivors_no_best(ax):
+    rate_sweep(ax, RATES, SWEPT[2])
+    assert len(ax.containers) == 0
+    assert lines(ax)["mean of the seeds"].get_ydata().tolist() == SWEPT[2].tolist()
+    other = rate_sweep(Figure().add_subplot(), RATES, SWEPT * math.nan)
+    assert set(lines(other)) == {"mean of the seeds", "a run failed"}
 
 
 # --- digits ------------------------------------------------------------------------------------
@@ -1059,6 +1134,57 @@ def new_ax():
             lambda ax: rate_panel(ax, X, X, X, style=-1, **AXES),
             ValueError,
             "style must be >= 0, got -1",
+        ),
+        (lambda ax: rate_sweep(None, RATES, SWEPT), TypeError, "ax must be matplotlib axes"),
+        (
+            lambda ax: rate_sweep(ax, RATES[::-1], SWEPT),
+            ValueError,
+            "rates must be increasing and > 0, got [10.0, 1.0, 0.1, 0.01]",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES - 0.01, SWEPT),
+            ValueError,
+            "rates must be increasing and > 0, got [0.0, ",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES[None], SWEPT),
+            ValueError,
+            "rates must have shape (R,), got (1, 4)",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES * math.nan, SWEPT),
+            ValueError,
+            "rates must be finite, got nan",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES, SWEPT.T),
+            ValueError,
+            "losses must have shape (seeds, 4) or (4,), got (4, 3)",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES, SWEPT[None]),
+            ValueError,
+            "losses must have shape (seeds, 4) or (4,), got (1, 3, 4)",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES, SWEPT - 2),
+            ValueError,
+            "losses must have means > 0 on a log scale, got -1.0",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES, SWEPT, log="y"),
+            ValueError,
+            "log must be one of both, x, got 'y'",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES, SWEPT, style=-1),
+            ValueError,
+            "style must be >= 0, got -1",
+        ),
+        (
+            lambda ax: rate_sweep(ax, RATES, SWEPT, minimize=1),
+            TypeError,
+            "minimize must be True or False, got 1",
         ),
         (
             lambda ax: digits(np.zeros((2, 10))),
