@@ -160,7 +160,7 @@ def test_importing_the_numeric_modules_brings_in_no_plotting_and_no_framework() 
     assert "losses" in numeric
     loaded = set(import_in_a_fresh_process(numeric)["loaded"])
     assert {"numpy", "optlearn"} <= loaded
-    assert loaded.isdisjoint({"matplotlib", "IPython", "sklearn", "scipy", "torch"})
+    assert loaded.isdisjoint({"matplotlib", "IPython", "sklearn", "scipy", "numba", "torch"})
 
 
 def test_importing_the_package_leaves_the_global_random_state_alone() -> None:
