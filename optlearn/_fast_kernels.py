@@ -11,6 +11,7 @@ the folder cannot be written.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -39,52 +40,62 @@ TANH = 2
 SIGMOID = 3
 
 
-# Optimizers: arrays are flat, theta is updated in place, `rates` is None or as long as theta -----
+# Optimizers: theta (rows, n) is updated in place. `rates` is None, or broadcasts against theta and
+# has a rate for `each` column or one for all; numbers are rounded as NumPy rounds them ------------
 
 
 @compiled
-def descent(theta: Array, grad: Array, rate: float, rates: Array | None) -> None:
+def descent(theta: Array, grad: Array, rate: float, rates: Any, each: Any) -> None:
     """Make `GradientDescent`'s step."""
-    number = theta.dtype.type
-    r = number(rate)
-    for i in range(theta.size):
+    r = theta.dtype.type(rate)
+    for k in range(len(theta)):
         if rates is not None:
-            r = rates[i]
-        theta[i] -= grad[i] * r
+            r = rates[k % len(rates), 0]
+        here, slope = theta[k], grad[k]
+        for i in range(here.size):
+            if each is not None:
+                r = rates[k % len(rates), i]
+            here[i] -= slope[i] * r
 
 
 @compiled
 def momentum(
     theta: Array,
     grad: Array,
-    u: Array,
+    buffer: Array,
     rate: float,
-    rates: Array | None,
+    rates: Any,
+    each: Any,
     beta: float,
     weight: float,
-    ahead: bool | None,
+    ahead: Any,
 ) -> None:
     """Make `Momentum`'s step; `weight` is that of the gradient in the buffer."""
     number = theta.dtype.type
     r, b, w = number(rate), number(beta), number(weight)
-    for i in range(theta.size):
-        g = grad[i]
-        u[i] = u[i] * b + g * w
-        move = u[i]
-        if ahead is not None:
-            move = move * b + g
+    for k in range(len(theta)):
         if rates is not None:
-            r = rates[i]
-        theta[i] -= move * r
+            r = rates[k % len(rates), 0]
+        here, slope, u = theta[k], grad[k], buffer[k]
+        for i in range(here.size):
+            if each is not None:
+                r = rates[k % len(rates), i]
+            g, place = slope[i], here[i]
+            move = u[i] * b + g * w
+            u[i] = move
+            if ahead is not None:
+                move = move * b + g
+            here[i] = place - move * r
 
 
 @compiled
 def scaled(
     theta: Array,
     grad: Array,
-    squares: Array,
+    sums: Array,
     rate: float,
-    rates: Array | None,
+    rates: Any,
+    each: Any,
     factor: float,
     decay: float,
     inside: float,
@@ -95,67 +106,81 @@ def scaled(
     number = theta.dtype.type
     r, f, rho = number(rate), number(factor), number(decay)
     ins, outs, zero = number(inside), number(outside), number(0)
-    for i in range(theta.size):
-        g = grad[i]
-        square = squares[i] * rho + g * g
-        squares[i] = square
-        root = math.sqrt(square + ins) + outs
-        ratio = g / root
-        if still and root == zero:
-            ratio = zero
+    for k in range(len(theta)):
         if rates is not None:
-            theta[i] -= ratio * rates[i] * f
-        else:
-            theta[i] -= ratio * r
+            r = rates[k % len(rates), 0]
+        here, slope, squares = theta[k], grad[k], sums[k]
+        for i in range(here.size):
+            if each is not None:
+                r = rates[k % len(rates), i]
+            g, square, place = slope[i], squares[i], here[i]
+            square = square * rho + g * g
+            squares[i] = square
+            root = math.sqrt(square + ins) + outs
+            ratio = g / root
+            if still and root == zero:
+                ratio = zero
+            here[i] = place - ratio * r * f
 
 
 @compiled
 def adam(
     theta: Array,
     grad: Array,
-    total: Array,
-    squares: Array,
-    largest: Array | None,
+    totals: Array,
+    sums: Array,
+    maxima: Any,
     rate: float,
-    rates: Array | None,
+    rates: Any,
+    each: Any,
     factor: float,
-    keep: float | None,
-    keeps: Array | None,
+    keep: Any,
+    keeps: Any,
     beta1: float,
     beta2: float,
     inside: float,
     outside: float,
     still: bool,
 ) -> None:
-    """Make the step of `Adam` or, with `keep` or `keeps`, `AdamW`.
+    """Make the step of `Adam` or, with `keep`, `AdamW`.
 
-    `rate` has taken up `factor`; `rates` have not. Epsilon is added `inside` or `outside` the
-    root. `still` says that epsilon is 0 and what has root 0 stays where it is.
+    Epsilon is added `inside` or `outside` the root; `still` says that it is 0, and what has root 0
+    stays where it is. Of theta `keep` is kept; `keeps` are its values where there are `rates`.
     """
     number = theta.dtype.type
-    r, f, b1, b2 = number(rate), number(factor), number(beta1), number(beta2)
+    r, f, b1, b2, q = number(rate), number(factor), number(beta1), number(beta2), number(1)
     ins, outs, zero = number(inside), number(outside), number(0)
-    for i in range(theta.size):
-        g, m, square, here = grad[i], total[i], squares[i], theta[i]
-        m = m * b1 + g
-        square = square * b2 + g * g
-        total[i], squares[i] = m, square
-        if largest is not None:
-            square = max(largest[i], square)
-            largest[i] = square
-        root = math.sqrt(square + ins) + outs
-        ratio = m / root
-        if still and root == zero:
-            ratio = zero
+    if keep is not None:
+        q = number(keep)
+    for k in range(len(theta)):
         if rates is not None:
-            ratio = ratio * rates[i] * f
-        else:
-            ratio = ratio * r
-        if keep is not None:
-            here = here * number(keep)
+            r = rates[k % len(rates), 0]
         if keeps is not None:
-            here = here * keeps[i]
-        theta[i] = here - ratio
+            q = keeps[k % len(keeps), 0]
+        here, slope, total, squares = theta[k], grad[k], totals[k], sums[k]
+        if maxima is not None:
+            largest = maxima[k]
+        for i in range(here.size):
+            # Everything is read before anything is written: a processor that writes to one array
+            # waits with reading another one whose address has the same last bits.
+            g, m, square, place = slope[i], total[i], squares[i], here[i]
+            m = m * b1 + g
+            square = square * b2 + g * g
+            total[i], squares[i] = m, square
+            if maxima is not None:
+                square = max(largest[i], square)
+                largest[i] = square
+            root = math.sqrt(square + ins) + outs
+            ratio = m / root
+            if still and root == zero:
+                ratio = zero
+            if each is not None:
+                r = rates[k % len(rates), i]
+            if keep is not None:
+                if keeps is not None and each is not None:
+                    q = keeps[k % len(keeps), i]
+                place = place * q
+            here[i] = place - ratio * r * f
 
 
 # Networks: a row of `layout` per layer, as `optlearn._fast_network` writes it -------------------
@@ -169,7 +194,7 @@ def forward(
     rows: int,
     first: int,
     relu: bool,
-    shifted: Array | None,
+    shifted: Any,
     right: Array,
     labels: Array,
     batch: Array,
@@ -214,18 +239,17 @@ def backward(
     work: Array,
     layout: Array,
     activation: int,
-    powers: Array | None,
-    right: Array,
+    powers: Any,
+    totals: Array,
     labels: Array,
     batch: Array,
-) -> float:
+) -> None:
     """Fill the gradient from the logits' delta, all but the first layer's weights.
 
-    With the `powers` of the softmax, exponentials of the shifted logits, the delta and the mean
-    cross-entropy are computed from them.
+    The softmax's delta is computed from its `powers`, exponentials of the shifted logits, whose
+    sums go to `totals`.
     """
     one, zero = theta.dtype.type(1), theta.dtype.type(0)
-    loss = 0.0
     rows = len(batch)
     samples = theta.dtype.type(rows)
     last = len(layout) - 1
@@ -241,7 +265,7 @@ def backward(
             delta[i, labels[batch[i]]] -= one
             for j in range(classes):
                 delta[i, j] /= samples
-            loss += math.log(total) - right[i]
+            totals[i] = total
     for layer in range(last, -1, -1):
         weights, bias, end, n_in, n_out, before, _, below = layout[layer]
         delta = work[below : below + rows * n_out].reshape(rows, n_out)
@@ -266,4 +290,3 @@ def backward(
         elif activation == SIGMOID:
             for i in range(flat.size):
                 flat[i] *= value[i] * (one - value[i])
-    return loss / rows

@@ -80,19 +80,23 @@ class _Pass:
             space = self.spaces[rows] = _Workspace(self.network, rows, self.theta.dtype)
         np.take(self.x, batch, axis=0, out=space.x, mode="clip")  # clip: without a buffer
         first = self._first_layers(space)
-        powers, common = space.powers if self.classes else None, (space.right, self.labels, batch)
+        theta, work, layout = self.theta, space.work, space.layout
+        powers, labels = space.powers if self.classes else None, self.labels
         kernels.forward(
-            self.theta, space.work, space.layout, rows, first, self.relu, powers, *common
+            theta, work, layout, rows, first, self.relu, powers, space.right, labels, batch
         )
-        value = 0.0
         if powers is not None:
             np.exp(powers, out=powers)
         else:
             value, space.delta[...] = self.loss(space.logits, self.y[batch])
-        value += kernels.backward(
-            self.theta, self.grad, space.work, space.layout, self.activation, powers, *common
+        kernels.backward(
+            theta, self.grad, work, layout, self.activation, powers, space.totals, labels, batch
         )
         np.matmul(space.x.T, space.first_delta, out=self.first_slot)
+        if powers is not None:
+            per_sample = np.log(space.totals, out=space.totals)
+            per_sample -= space.right
+            value = np.add.reduce(per_sample) / rows
         return value
 
     def _first_layers(self, space: _Workspace) -> int:
@@ -142,4 +146,4 @@ class _Workspace:
         self.a = views(outputs)
         self.logits, self.first_delta, self.delta = self.a[-1], views(deltas)[0], views(deltas)[-1]
         self.powers = aligned_zeros(self.logits.shape, dtype)
-        self.right = aligned_zeros((rows,), dtype)
+        self.right, self.totals = aligned_zeros((rows,), dtype), aligned_zeros((rows,), dtype)

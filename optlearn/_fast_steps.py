@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,76 +25,109 @@ def fused_update(optimizer: Any, theta: Array, grad: Array, rate: Any, out: Arra
         return False
     update = optimizer._update
     launch = LAUNCHES.get((update.__module__, update.__qualname__))
-    if launch is None or not (out.flags.carray and grad.flags.carray):
+    if launch is None or not _fits(theta, grad, out):
         return False
     if out is not theta:
         np.copyto(out, theta)  # the kernels work in place
-    rates = None
-    if not isinstance(rate, float):
-        rates, rate = _flat(np.ascontiguousarray(np.broadcast_to(rate, theta.shape))), 1.0
-    launch(kernels, optimizer, _flat(out), _flat(grad), rate, rates)
+    if isinstance(rate, float):
+        step = Step(kernels, _rows(out), _rows(grad), rate, None, None)
+    else:
+        rates = _rows(np.ascontiguousarray(rate))
+        each = True if rates.shape[1] > 1 else None
+        step = Step(kernels, _rows(out), _rows(grad), 1.0, rates, each)
+    launch(optimizer, *step)
     return True
 
 
-def _flat(array: Array) -> Array:
-    """Return the elements of a block as a vector."""
-    return array if array.ndim == 1 else array.reshape(-1)
+class Step(NamedTuple):
+    """What all kernels need: the new theta, the gradient, and one rate or several."""
+
+    kernels: Any
+    theta: Array
+    grad: Array
+    rate: float
+    rates: Array | None
+    each: bool | None  # whether `rates` has one for each parameter; None is no
 
 
-def _descent(kernels: Any, _: Any, theta: Array, grad: Array, rate: float, rates: Any) -> None:
-    kernels.descent(theta, grad, rate, rates)
+def _fits(theta: Array, grad: Any, out: Array) -> bool:
+    """Tell whether theta and gradient are alike, and each is one block of memory."""
+    return (
+        out.flags.carray
+        and out.ndim <= 2
+        and type(grad) is np.ndarray
+        and grad.flags.carray
+        and grad.dtype == theta.dtype
+        and grad.shape == theta.shape
+    )
 
 
-def _momentum(kernels: Any, o: Any, theta: Array, grad: Array, rate: float, rates: Any) -> None:
+def _rows(array: Array) -> Array:
+    """Return a vector as a single row."""
+    return array if array.ndim == 2 else array[None]
+
+
+def _descent(
+    _: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
+) -> None:
+    kernels.descent(theta, grad, rate, rates, each)
+
+
+def _momentum(
+    o: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
+) -> None:
     weight = 1 - o.beta if o.form == "ema" else 1.0
     ahead = True if o.form == "nesterov" else None
-    kernels.momentum(theta, grad, _flat(o.u), rate, rates, o.beta, weight, ahead)
+    kernels.momentum(theta, grad, _rows(o.u), rate, rates, each, o.beta, weight, ahead)
 
 
-def _adagrad(kernels: Any, o: Any, theta: Array, grad: Array, rate: float, rates: Any) -> None:
-    squares = _flat(o.s)
-    kernels.scaled(theta, grad, squares, rate, rates, 1.0, 1.0, 0.0, o.eps, o.eps == 0)
+def _adagrad(
+    o: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
+) -> None:
+    numbers = 1.0, 1.0, 0.0, o.eps, o.eps == 0
+    kernels.scaled(theta, grad, _rows(o.s), rate, rates, each, *numbers)
 
 
-def _rmsprop(kernels: Any, o: Any, theta: Array, grad: Array, rate: float, rates: Any) -> None:
+def _rmsprop(
+    o: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
+) -> None:
     c = _weights(o.rho, o.t, o.bias_correction)
-    factor, inside, outside = math.sqrt(c), *_epsilons(o, c)
-    squares, still = _flat(o._squares), o.eps == 0
-    kernels.scaled(
-        theta, grad, squares, rate * factor, rates, factor, o.rho, inside, outside, still
-    )
+    rate, factor = _times(rate, rates, math.sqrt(c))
+    numbers = factor, o.rho, *_epsilons(o, c), o.eps == 0
+    kernels.scaled(theta, grad, _rows(o._squares), rate, rates, each, *numbers)
 
 
 def _adam(
-    kernels: Any, o: Any, theta: Array, grad: Array, rate: float, rates: Any, decay: Any = None
+    o: Any,
+    kernels: Any,
+    theta: Array,
+    grad: Array,
+    rate: float,
+    rates: Any,
+    each: Any,
+    decay: float | None = None,
 ) -> None:
     c1 = _weights(o.beta1, o.t, o.bias_correction)
     c2 = _weights(o.beta2, o.t, o.bias_correction)
-    factor, inside, outside = math.sqrt(c2) / c1, *_epsilons(o, c2)
-    keep = None if decay is None or rates is not None else 1 - rate * decay
-    keeps = None if decay is None or rates is None else 1 - rates * decay
-    largest = _flat(o._largest) if o.amsgrad else None
-    kernels.adam(
-        theta,
-        grad,
-        _flat(o._sum),
-        _flat(o._squares),
-        largest,
-        rate * factor,
-        rates,
-        factor,
-        keep,
-        keeps,
-        o.beta1,
-        o.beta2,
-        inside,
-        outside,
-        o.eps == 0,
-    )
+    keep = keeps = None
+    if decay is not None:
+        keep = 1 - rate * decay
+        keeps = None if rates is None else 1 - rates * decay
+    rate, factor = _times(rate, rates, math.sqrt(c2) / c1)
+    states = _rows(o._sum), _rows(o._squares), _rows(o._largest) if o.amsgrad else None
+    numbers = factor, keep, keeps, o.beta1, o.beta2, *_epsilons(o, c2), o.eps == 0
+    kernels.adam(theta, grad, *states, rate, rates, each, *numbers)
 
 
-def _adamw(kernels: Any, o: Any, theta: Array, grad: Array, rate: float, rates: Any) -> None:
-    _adam(kernels, o, theta, grad, rate, rates, o.weight_decay)
+def _adamw(
+    o: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
+) -> None:
+    _adam(o, kernels, theta, grad, rate, rates, each, o.weight_decay)
+
+
+def _times(rate: float, rates: Any, factor: float) -> tuple[float, float]:
+    """Multiply a rate and a factor once, and not at every parameter, where there is one rate."""
+    return (rate * factor, 1.0) if rates is None else (rate, factor)
 
 
 def _weights(beta: float, t: int, corrected: bool) -> float:
@@ -107,7 +140,7 @@ def _epsilons(o: Any, c: float) -> tuple[float, float]:
     return (o.eps * c, 0.0) if o.eps_inside else (0.0, o.eps * math.sqrt(c))
 
 
-Launch = Callable[[Any, Any, Array, Array, float, Any], None]
+Launch = Callable[..., None]
 LAUNCHES: dict[tuple[str, str], Launch] = {
     ("optlearn.optimizers", "GradientDescent._update"): _descent,
     ("optlearn.optimizers", "Momentum._update"): _momentum,
