@@ -40,21 +40,30 @@ TANH = 2
 SIGMOID = 3
 
 
-# Optimizers: theta (rows, n) is updated in place. `rates` is None, or broadcasts against theta and
-# has a rate for `each` column or one for all; numbers are rounded as NumPy rounds them ------------
+# Optimizers: theta, (n,) or (runs, n), is updated in place. `rates` is None, or broadcasts against
+# theta and has a rate for `each` column or one for all; numbers are rounded as NumPy rounds them -
+
+
+@compiled
+def _rows(array: Array) -> Array:
+    """Return an array of any shape as a matrix of the same memory."""
+    n = array.shape[-1]
+    return array.reshape(array.size // n, n)
 
 
 @compiled
 def descent(theta: Array, grad: Array, rate: float, rates: Any, each: Any) -> None:
     """Make `GradientDescent`'s step."""
     r = theta.dtype.type(rate)
-    for k in range(len(theta)):
+    places, slopes = _rows(theta), _rows(grad)
+    for k in range(len(places)):
         if rates is not None:
-            r = rates[k % len(rates), 0]
-        here, slope = theta[k], grad[k]
+            own = _rows(rates)[k % (rates.size // rates.shape[-1])]
+            r = own[0]
+        here, slope = places[k], slopes[k]
         for i in range(here.size):
             if each is not None:
-                r = rates[k % len(rates), i]
+                r = own[i]
             here[i] -= slope[i] * r
 
 
@@ -73,13 +82,15 @@ def momentum(
     """Make `Momentum`'s step; `weight` is that of the gradient in the buffer."""
     number = theta.dtype.type
     r, b, w = number(rate), number(beta), number(weight)
-    for k in range(len(theta)):
+    places, slopes, buffers = _rows(theta), _rows(grad), _rows(buffer)
+    for k in range(len(places)):
         if rates is not None:
-            r = rates[k % len(rates), 0]
-        here, slope, u = theta[k], grad[k], buffer[k]
+            own = _rows(rates)[k % (rates.size // rates.shape[-1])]
+            r = own[0]
+        here, slope, u = places[k], slopes[k], buffers[k]
         for i in range(here.size):
             if each is not None:
-                r = rates[k % len(rates), i]
+                r = own[i]
             g, place = slope[i], here[i]
             move = u[i] * b + g * w
             u[i] = move
@@ -106,13 +117,15 @@ def scaled(
     number = theta.dtype.type
     r, f, rho = number(rate), number(factor), number(decay)
     ins, outs, zero = number(inside), number(outside), number(0)
-    for k in range(len(theta)):
+    places, slopes, squares_of = _rows(theta), _rows(grad), _rows(sums)
+    for k in range(len(places)):
         if rates is not None:
-            r = rates[k % len(rates), 0]
-        here, slope, squares = theta[k], grad[k], sums[k]
+            own = _rows(rates)[k % (rates.size // rates.shape[-1])]
+            r = own[0]
+        here, slope, squares = places[k], slopes[k], squares_of[k]
         for i in range(here.size):
             if each is not None:
-                r = rates[k % len(rates), i]
+                r = own[i]
             g, square, place = slope[i], squares[i], here[i]
             square = square * rho + g * g
             squares[i] = square
@@ -152,14 +165,17 @@ def adam(
     ins, outs, zero = number(inside), number(outside), number(0)
     if keep is not None:
         q = number(keep)
-    for k in range(len(theta)):
+    places, slopes, totals_of, squares_of = _rows(theta), _rows(grad), _rows(totals), _rows(sums)
+    for k in range(len(places)):
         if rates is not None:
-            r = rates[k % len(rates), 0]
+            own = _rows(rates)[k % (rates.size // rates.shape[-1])]
+            r = own[0]
         if keeps is not None:
-            q = keeps[k % len(keeps), 0]
-        here, slope, total, squares = theta[k], grad[k], totals[k], sums[k]
+            own_keeps = _rows(keeps)[k % (keeps.size // keeps.shape[-1])]
+            q = own_keeps[0]
+        here, slope, total, squares = places[k], slopes[k], totals_of[k], squares_of[k]
         if maxima is not None:
-            largest = maxima[k]
+            largest = _rows(maxima)[k]
         for i in range(here.size):
             # Everything is read before anything is written: a processor that writes to one array
             # waits with reading another one whose address has the same last bits.
@@ -175,10 +191,10 @@ def adam(
             if still and root == zero:
                 ratio = zero
             if each is not None:
-                r = rates[k % len(rates), i]
+                r = own[i]
             if keep is not None:
                 if keeps is not None and each is not None:
-                    q = keeps[k % len(keeps), i]
+                    q = own_keeps[i]
                 place = place * q
             here[i] = place - ratio * r * f
 

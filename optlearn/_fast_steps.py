@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,24 +30,12 @@ def fused_update(optimizer: Any, theta: Array, grad: Array, rate: Any, out: Arra
     if out is not theta:
         np.copyto(out, theta)  # the kernels work in place
     if isinstance(rate, float):
-        step = Step(kernels, _rows(out), _rows(grad), rate, None, None)
+        launch(optimizer, kernels, out, grad, rate, None, None)
     else:
-        rates = _rows(np.ascontiguousarray(rate))
-        each = True if rates.shape[1] > 1 else None
-        step = Step(kernels, _rows(out), _rows(grad), 1.0, rates, each)
-    launch(optimizer, *step)
+        rates = np.ascontiguousarray(rate)
+        each = True if rates.shape[-1] > 1 else None  # None costs nothing in a kernel
+        launch(optimizer, kernels, out, grad, 1.0, rates, each)
     return True
-
-
-class Step(NamedTuple):
-    """What all kernels need: the new theta, the gradient, and one rate or several."""
-
-    kernels: Any
-    theta: Array
-    grad: Array
-    rate: float
-    rates: Array | None
-    each: bool | None  # whether `rates` has one for each parameter; None is no
 
 
 def _fits(theta: Array, grad: Any, out: Array) -> bool:
@@ -62,11 +50,6 @@ def _fits(theta: Array, grad: Any, out: Array) -> bool:
     )
 
 
-def _rows(array: Array) -> Array:
-    """Return a vector as a single row."""
-    return array if array.ndim == 2 else array[None]
-
-
 def _descent(
     _: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
 ) -> None:
@@ -78,14 +61,14 @@ def _momentum(
 ) -> None:
     weight = 1 - o.beta if o.form == "ema" else 1.0
     ahead = True if o.form == "nesterov" else None
-    kernels.momentum(theta, grad, _rows(o.u), rate, rates, each, o.beta, weight, ahead)
+    kernels.momentum(theta, grad, o.u, rate, rates, each, o.beta, weight, ahead)
 
 
 def _adagrad(
     o: Any, kernels: Any, theta: Array, grad: Array, rate: float, rates: Any, each: Any
 ) -> None:
     numbers = 1.0, 1.0, 0.0, o.eps, o.eps == 0
-    kernels.scaled(theta, grad, _rows(o.s), rate, rates, each, *numbers)
+    kernels.scaled(theta, grad, o.s, rate, rates, each, *numbers)
 
 
 def _rmsprop(
@@ -94,7 +77,7 @@ def _rmsprop(
     c = _weights(o.rho, o.t, o.bias_correction)
     rate, factor = _times(rate, rates, math.sqrt(c))
     numbers = factor, o.rho, *_epsilons(o, c), o.eps == 0
-    kernels.scaled(theta, grad, _rows(o._squares), rate, rates, each, *numbers)
+    kernels.scaled(theta, grad, o._squares, rate, rates, each, *numbers)
 
 
 def _adam(
@@ -114,7 +97,7 @@ def _adam(
         keep = 1 - rate * decay
         keeps = None if rates is None else 1 - rates * decay
     rate, factor = _times(rate, rates, math.sqrt(c2) / c1)
-    states = _rows(o._sum), _rows(o._squares), _rows(o._largest) if o.amsgrad else None
+    states = o._sum, o._squares, o._largest if o.amsgrad else None
     numbers = factor, keep, keeps, o.beta1, o.beta2, *_epsilons(o, c2), o.eps == 0
     kernels.adam(theta, grad, *states, rate, rates, each, *numbers)
 

@@ -319,6 +319,23 @@ def test_the_first_step_of_adam_is_the_rate_by_hand() -> None:
     assert_allclose(theta, [0.9, 1.1, 1.0], rtol=1e-14)
 
 
+@needs_numba
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("kind", [AdaGrad, RMSProp, Adam, AdamW])
+def test_at_eps_0_what_never_had_a_gradient_stays(kind: Any, inside: bool) -> None:
+    options = {} if kind is AdaGrad else {"eps_inside": inside}
+    options |= {"weight_decay": 0.0} if kind is AdamW else {}
+    theta, grad = np.array([3.0, 3.0, 3.0]), np.array([0.0, 1e-3, -1e3])
+    with Switched(True):
+        optimizer = kind(0.1, eps=0.0, **options)
+        moved = optimizer.step(theta, grad)
+        assert counted(kind(0.1, eps=0.0, **options))
+    assert moved[0] == 3.0
+    assert moved[1] < 3.0 < moved[2]
+    with Switched(False):
+        assert_array_equal(kind(0.1, eps=0.0, **options).step(theta, grad), moved)
+
+
 class Doubled(Adam):
     """Adam that says itself how it is updated."""
 
