@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+FAST := .venv-fast
 PORT ?= 8000
 JOBS ?= 2
 PYTEST_ARGS ?=
@@ -74,6 +75,25 @@ test-portable: $(INSTALLED) ## every notebook again, with the arithmetic of an o
 	@OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 \
 		$(BIN)/python -m pytest book $(WORKERS) $(PYTEST_ARGS)
 
+# numba and its compiler beside what .venv already has: that is seen through a .pth file.
+$(FAST)/.installed: $(INSTALLED) requirements-fast.lock
+	@$(BIN)/python -m venv --clear --without-pip $(FAST)
+	@$(FAST)/bin/python -c 'import sys, sysconfig; from pathlib import Path; \
+		Path(sysconfig.get_path("purelib"), "book.pth").write_text( \
+			f"import site; site.addsitedir({sys.argv[1]!r})\n")' \
+		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@$(BIN)/python -m pip --python $(FAST)/bin/python install --quiet --no-deps --require-hashes \
+		-r requirements-fast.lock
+	@touch $@
+
+FAST_TESTS := $(addprefix tests/test_,$(addsuffix .py,fast networks optimizers quantized_networks \
+	runs training transfer))
+
+.PHONY: test-fast
+test-fast: $(FAST)/.installed ## the compiled kernels, and every notebook again with them
+	@OPTLEARN_FAST=1 OPTLEARN_FAST_REQUIRED=1 $(FAST)/bin/python -m pytest $(FAST_TESTS) book \
+		-m "not browser" $(WORKERS) $(PYTEST_ARGS)
+
 .PHONY: test-site
 test-site: book-strict ## build strictly, then test every page in Chromium
 	@$(BIN)/python -m pytest -m browser tests $(PYTEST_ARGS)
@@ -104,12 +124,15 @@ bench: $(INSTALLED) ## run the benchmarks, if there are any
 	@for file in $(wildcard benchmarks/*.py); do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 .PHONY: lock
-lock: ## renew requirements.lock from requirements.txt (needs uv)
+lock: ## renew both requirements*.lock from their .txt (needs uv)
 	@uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 		--no-emit-package optlearn --no-annotate --no-header --output-file requirements.lock \
 		requirements.txt
+	@uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
+		--constraints requirements.lock --no-emit-package numpy --no-annotate --no-header \
+		--output-file requirements-fast.lock requirements-fast.txt
 
 .PHONY: clean
 clean: ## delete the built book and the caches
 	@rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 import pytest
 from nbval.plugin import IPyNbFile
@@ -19,6 +20,9 @@ os.environ.pop("MPLBACKEND", None)
 # A frame of an animation is a PNG inside HTML. Its last bit may differ on another processor; the
 # numbers drawn in it are asserted in the notebook instead.
 EMBEDDED_IMAGE = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=\\\s]+")
+
+# Doctests import every module; this one is only ever imported where numba is.
+collect_ignore = [] if find_spec("numba") else ["optlearn/_fast_kernels.py"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ from optlearn._checks import (
     check_out,
     check_positive,
 )
+from optlearn._fast_steps import fused_update
 from optlearn._memory import aligned_zeros, blocks
 
 __all__ = ["Optimizer", "check_optimizer"]
@@ -129,7 +130,9 @@ class Optimizer:
         if self._like is None:
             self._allocate(theta)
         self.t += 1
-        if len(self._blocks) == 1:
+        if fused_update(self, theta, grad, rate, out):
+            pass  # a compiled kernel has done what follows
+        elif len(self._blocks) == 1:
             self._update(theta, grad, rate, out, *self._scratch)
         else:
             self._update_in_blocks(theta, grad, rate, out)

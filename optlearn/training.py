@@ -25,6 +25,7 @@ from optlearn._checks import (
     check_positive,
     check_rng,
 )
+from optlearn._fast_network import fused_pass
 from optlearn._memory import aligned_copy, aligned_zeros
 from optlearn._minimize import Path, minimize
 from optlearn._optimizer import Optimizer, check_optimizer
@@ -192,14 +193,18 @@ def fit(
     take_step = optimizer._begin(theta)
     batch_loss = UNCHECKED.get(loss, loss)  # all labels have been checked above
     rows = aligned_zeros((batch_size, x.shape[1]), x.dtype)
+    fused = fused_pass(network, theta, grad, x, y, loss)  # compiled, where it can be
     bar = tqdm(range(1, epochs + 1), disable=not check_flag("progress", progress), unit="epoch")
     with bar, np.errstate(over="ignore", invalid="ignore"):
         for epoch in bar:
             try:
                 for batch in minibatches(len(x), batch_size, rng):
-                    # "clip" lets take write without a copy; no index is out of range.
-                    inputs = x.take(batch, axis=0, out=rows[: len(batch)], mode="clip")
-                    value = network._backpropagate(layers, slots, inputs, y[batch], batch_loss)
+                    if fused is not None:
+                        value = fused(batch)
+                    else:
+                        # "clip" lets take write without a copy; no index is out of range.
+                        inputs = x.take(batch, axis=0, out=rows[: len(batch)], mode="clip")
+                        value = network._backpropagate(layers, slots, inputs, y[batch], batch_loss)
                     step_loss, norm = _finite("loss", value), _finite("gradient", _norm(grad))
                     if limit is not None and norm > limit:
                         grad *= limit / norm

@@ -18,10 +18,13 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optlearn"
 
 LAYERS = (
     {"_checks"},
-    {"_memory"},
+    {"_fast_kernels", "_memory"},
+    {"fast"},
+    {"_fast_steps"},
     {"_function", "_grid", "_idx", "_optimizer", "_toy", "activations"},
     {"_affine", "adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},
+    {"_fast_network"},
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
     {"quantization", "runs", "transfer"},
@@ -37,6 +40,7 @@ DRAWS = set(DRAWING_LAYER_OF) - {"_checks"}
 
 NUMERIC_TOP_LEVEL = {"numpy", "tqdm"}
 NUMERIC_INSIDE_FUNCTIONS = {"distributed", "joblib", "numpy", "scipy", "sklearn", "tqdm"}
+COMPILED = {"_fast_kernels"}  # imported when a kernel is needed, and only if numba is there
 DRAWING_THIRD_PARTY = {"IPython", "cycler", "matplotlib", "matplotlib_inline", "numpy"}
 
 MAX_LINES = 250
@@ -112,6 +116,7 @@ def import_faults(module: str, tree: ast.Module) -> Iterator[str]:
                 allowed = DRAWING_THIRD_PARTY
             else:
                 allowed = NUMERIC_INSIDE_FUNCTIONS if found.inside_function else NUMERIC_TOP_LEVEL
+                allowed = allowed | {"numba"} if module in COMPILED else allowed
             if found.root not in allowed:
                 place = "inside a function" if found.inside_function else "at module level"
                 yield f"{where}: imports {found.root} {place}"
@@ -223,6 +228,9 @@ SOUND = '"""Why."""\n__all__ = ["f"]\ndef f(): ...\n'
         ("training", SOUND + "def _g():\n    import matplotlib\n", "matplotlib inside a function"),
         ("training", SOUND + "def _g():\n    import torch\n", "torch inside a function"),
         ("training", SOUND + "import scipy.linalg\n", "scipy at module level"),
+        ("training", SOUND + "def _g():\n    import numba\n", "numba inside a function"),
+        ("fast", SOUND + "import numba\n", "numba at module level"),
+        ("_fast_kernels", SOUND + "from optlearn import fast\n", "not in a layer before"),
         ("datasets", SOUND + "from sklearn import datasets\n", "sklearn at module level"),
         ("training", SOUND + "x = __import__('torch')\n", "torch at module level"),
         ("training", SOUND + "import importlib as i\ni.import_module('jax')\n", "imports jax"),
@@ -257,6 +265,7 @@ def test_a_fault_is_found(tmp_path: Path, module: str, source: str, fault: str) 
         ("training", SOUND + "from optlearn.networks import MLP\nfrom optlearn import losses\n"),
         ("training", SOUND + "from tqdm import tqdm\n"),
         ("datasets", SOUND + "def _g():\n    from sklearn import datasets\n"),
+        ("_fast_kernels", SOUND + "from numba import njit\n"),
         ("_style", SOUND + "import matplotlib.pyplot as plt\nfrom optlearn import _checks\n"),
         ("plotting", SOUND + "from optlearn._style import x\nfrom optlearn._checks import y\n"),
         ("losses", '"""Why.\n' + "more\n" * 500 + '"""\n__all__ = ["f"]\ndef f(): ...\n'),

@@ -93,16 +93,24 @@ def test_every_requirement_is_pinned() -> None:
             assert line == "-e ." or pins(line), line
 
 
-def test_the_lock_has_a_hash_for_every_file_and_names_no_server() -> None:
-    lock = read("requirements.lock")
+@pytest.mark.parametrize(("kind", "least"), [("", 101), ("-fast", 2)])
+def test_the_lock_has_a_hash_for_every_file_and_names_no_server(kind: str, least: int) -> None:
+    lock = read(f"requirements{kind}.lock")
     entries = re.split(r"\n(?=\S)", lock.strip())
-    assert len(entries) > 100
+    assert len(entries) >= least
     for entry in entries:
         name, *hashes = entry.split(" \\\n")
         assert re.fullmatch(r"[\w.-]+==[^\s;]+( ; .+)?", name), name
         assert hashes, name
         assert all(re.fullmatch(r" {4}--hash=sha256:[0-9a-f]{64}", line) for line in hashes), name
     assert "://" not in lock
+
+
+def test_numba_is_pinned_and_locked_beside_the_book_and_not_in_it() -> None:
+    assert pins(read("requirements-fast.txt")) <= pins(read("requirements-fast.lock"))
+    assert {name for name, _ in pins(read("requirements-fast.lock"))} == {"llvmlite", "numba"}
+    assert "numba" not in {name for name, _ in pins(read("requirements.lock"))}
+    assert PYPROJECT["project"]["optional-dependencies"]["fast"][0].startswith("numba>=")
 
 
 def test_the_package_and_its_build_backend_are_locked() -> None:
@@ -166,7 +174,7 @@ def test_importing_the_numeric_modules_brings_in_no_plotting_and_no_framework() 
     assert "losses" in numeric
     loaded = set(import_in_a_fresh_process(numeric)["loaded"])
     assert {"numpy", "optlearn"} <= loaded
-    assert loaded.isdisjoint({"matplotlib", "IPython", "sklearn", "scipy", "torch"})
+    assert loaded.isdisjoint({"matplotlib", "IPython", "sklearn", "scipy", "numba", "torch"})
 
 
 def test_importing_the_package_leaves_the_global_random_state_alone() -> None:

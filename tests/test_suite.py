@@ -87,5 +87,5 @@ def test_whole_files_are_handed_out_in_our_order() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (workers,) = (line for line in makefile.splitlines() if line.startswith("WORKERS = "))
     assert workers.endswith("--dist loadfile --no-loadscope-reorder")
-    assert makefile.count("$(WORKERS)") == 2
+    assert makefile.count("$(WORKERS)") == 3
     assert makefile.count("--dist") == 1
