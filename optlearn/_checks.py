@@ -44,9 +44,9 @@ def all_finite(array: Array, other: Array | None = None) -> bool:
     sum is not finite (large but finite numbers may overflow it) is every element looked at.
     """
     other = array if other is None else other
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(abs(np.vdot(array, other))):
-            return True
+    total = np.vdot(array, other)  # unlike a ufunc it does not warn
+    if math.isfinite(total.real) and math.isfinite(total.imag):
+        return True
     return bool(np.isfinite(array).all() and np.isfinite(other).all())
 
 

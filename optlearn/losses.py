@@ -13,6 +13,7 @@ values. `softmax_cross_entropy` takes ``(batch, classes)`` or ``(runs, batch, cl
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -288,12 +289,13 @@ def _pair(name: str, value: Any, target_name: str, target: Any) -> tuple[Array, 
 
 def _count(array: Array) -> int:
     """Count the elements that one mean runs over: the batch, times the outputs."""
-    return int(np.prod(array.shape[-2:]))
+    return math.prod(array.shape[-2:])
 
 
 def _mean(array: Array) -> Any:
     """Average over batch and outputs; axes in front of the last two stay."""
-    return array.mean(axis=(-2, -1) if array.ndim > 1 else None)
+    total = np.add.reduce(array, axis=(-2, -1) if array.ndim > 1 else None)
+    return total / _count(array)
 
 
 def _cross_entropy(z: Array, y: Array) -> tuple[Any, Array]:
