@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 INSTALLED := $(VENV)/.installed
 PORT ?= 8000
 JOBS ?= 2
 PYTEST_ARGS ?=
+ROUNDS ?=
 
 # Networks as small as the book's lose more to threads than they gain.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -95,9 +97,12 @@ lint: $(INSTALLED) ## style, spelling and types
 	@$(BIN)/python tools/notebook_text.py | $(BIN)/codespell -
 	@$(BIN)/mypy
 
+# The peers are large and none of the book's business: they have an environment of their own.
 .PHONY: bench
-bench: $(INSTALLED) ## run the benchmarks, if there are any
-	@for file in $(wildcard benchmarks/*.py); do echo "$$file"; $(BIN)/python $$file || exit 1; done
+bench: ## time optlearn beside its peers (10 minutes; ROUNDS=3 is a look)
+	@$(BENCH)/bin/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python benchmarks/install.py
+	@$(BENCH)/bin/python -m benchmarks.run $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: lock
 lock: ## renew requirements.lock from requirements.txt (needs uv)
