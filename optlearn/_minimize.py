@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,19 +77,40 @@ def minimize(function: Function, theta0: Any, optimizer: Optimizer, steps: int) 
         raise TypeError(f"theta0 must be real, got {theta.dtype}")
     if theta.ndim == 0 or theta.shape[-1] != function.dimension:
         raise ValueError(f"theta0 must have shape (..., {function.dimension}), got {theta.shape}")
-    points, losses = [theta.copy()], [function.value(theta)]
-    message = f"took {steps} steps"
+    # The path is written as it is walked: each step leads from one row to the next.
+    start = np.asarray(function.value(theta))
+    points = np.empty((steps + 1, *theta.shape), theta.dtype)
+    losses = np.empty((steps + 1, *start.shape), start.dtype)
+    points[0], losses[0] = theta, start
+    taken, message = 0, f"took {steps} steps"
+    value, gradient = _unchecked(function, "value"), _unchecked(function, "gradient")
+    # The first step is checked in all respects; after it only numbers can go wrong.
+    take_step: Callable[..., Array] = optimizer.step
     with np.errstate(over="ignore", invalid="ignore"):
-        for taken in range(steps):
-            try:
-                theta = optimizer.step(theta, function.gradient(theta))
-                value = function.value(theta)
-                if not np.isfinite(value).all():
-                    raise NonFiniteError(f"the function must be finite, got {np.max(value)}")
-            except NonFiniteError as error:
-                message = f"diverged after {taken} steps: {error}; try a smaller lr"
-                break
-            points.append(theta)
-            losses.append(value)
-    diverged = len(points) < steps + 1
-    return Path(np.stack(points), np.stack(losses), diverged, message)
+        try:
+            for taken in range(steps):
+                here, there = points[taken], points[taken + 1]
+                grad = gradient(here)
+                if not math.isfinite(np.vdot(grad, grad)):
+                    check_array("grad", grad)  # large but finite numbers pass
+                take_step(here, grad, there)
+                if taken == 0:
+                    take_step = optimizer._begin(there)
+                losses[taken + 1] = now = value(there)
+                if not (math.isfinite(now) if start.ndim == 0 else np.isfinite(now).all()):
+                    check_array("theta", there)
+                    raise NonFiniteError(f"the function must be finite, got {np.max(now)}")
+            taken = steps
+        except NonFiniteError as error:
+            message = f"diverged after {taken} steps: {error}; try a smaller lr"
+    diverged = taken < steps
+    if diverged:
+        points, losses = points[: taken + 1].copy(), losses[: taken + 1].copy()
+    return Path(points, losses, diverged, message)
+
+
+def _unchecked(function: Function, name: str) -> Callable[[Array], Any]:
+    """Return the callable behind a method of `function`, or the method where it was replaced."""
+    own = getattr(type(function), name) is getattr(Function, name)
+    method: Callable[[Array], Any] = getattr(function, f"_{name}" if own else name)
+    return method

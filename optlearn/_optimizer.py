@@ -20,6 +20,7 @@ from optlearn._checks import (
     check_out,
     check_positive,
 )
+from optlearn._memory import aligned_zeros, blocks
 
 __all__ = ["Optimizer", "check_optimizer"]
 
@@ -60,7 +61,7 @@ class Optimizer:
     def reset(self) -> None:
         """Forget every step: t and all states are 0 again."""
         self.t = 0
-        self._scratch: tuple[Array, Array] | None = None
+        self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
         for name in self._states:
             setattr(self, name, 0.0)
 
@@ -104,8 +105,7 @@ class Optimizer:
         if not all_finite(theta, grad):
             check_array("theta", theta)
             check_array("grad", grad)
-        if self._scratch is not None:
-            self._check_state(theta, self._scratch[0])
+        self._check_state(theta)
         if out is not None:
             out = check_out("out", out, theta, grad)
         return self._advance(theta, grad, np.empty_like(theta) if out is None else out)
@@ -115,8 +115,7 @@ class Optimizer:
 
         A subclass that overrides `step` keeps its own.
         """
-        if self._scratch is not None:
-            self._check_state(theta, self._scratch[0])
+        self._check_state(theta)
         if not callable(self.lr):
             self._rate(theta)  # refuses a rate of another shape
         return self._advance if type(self).step is Optimizer.step else self.step
@@ -124,26 +123,52 @@ class Optimizer:
     def _advance(self, theta: Array, grad: Array, out: Array) -> Array:
         """Take a step whose arguments have been checked."""
         rate = self._rate(theta)
-        if self._scratch is None:
-            for name in self._states:
-                setattr(self, name, np.zeros_like(theta))
-            self._scratch = (np.empty_like(theta), np.empty(theta.shape, dtype=bool))
+        if self._like is None:
+            self._allocate(theta)
         self.t += 1
-        self._update(theta, grad, rate, out, *self._scratch)
+        if len(self._blocks) == 1:
+            self._update(theta, grad, rate, out, *self._scratch)
+        else:
+            self._update_in_blocks(theta, grad, rate, out)
         if self.t % 64 == 0:
-            self._flush(*self._scratch)
+            self._flush()
         return out
 
-    @staticmethod
-    def _check_state(theta: Array, old: Array) -> None:
+    def _allocate(self, theta: Array) -> None:
+        """Set up the states, and scratch memory for the largest block of them."""
+        self._like = theta.shape, theta.dtype
+        self._blocks = blocks(theta.shape, theta.dtype)
+        for name in self._states:
+            setattr(self, name, aligned_zeros(theta.shape, theta.dtype))
+        block = theta[self._blocks[0]].shape
+        self._scratch = aligned_zeros(block, theta.dtype), aligned_zeros(block, bool)
+
+    def _update_in_blocks(self, theta: Array, grad: Array, rate: Any, out: Array) -> None:
+        """Update a large theta part by part: each stays in the cache for the whole rule."""
+        states = {name: getattr(self, name) for name in self._states}
+        a, mask = self._scratch
+        each = not isinstance(rate, float) and rate.ndim == theta.ndim and len(rate) > 1
+        try:
+            for cut in self._blocks:
+                for name, state in states.items():
+                    setattr(self, name, state[cut])
+                part, rows = theta[cut], len(theta[cut])
+                part_rate = rate[cut] if each else rate
+                self._update(part, grad[cut], part_rate, out[cut], a[:rows], mask[:rows])
+        finally:
+            for name, state in states.items():
+                setattr(self, name, state)
+
+    def _check_state(self, theta: Array) -> None:
         """Refuse parameters that are not like those of the steps before."""
-        if old.shape != theta.shape or old.dtype != theta.dtype:
+        if self._like is not None and self._like != (theta.shape, theta.dtype):
+            shape, dtype = self._like
             raise ValueError(
                 f"theta has shape {theta.shape} and dtype {theta.dtype}, earlier steps had "
-                f"{old.shape} and {old.dtype}; call reset() or make a new optimizer"
+                f"{shape} and {dtype}; call reset() or make a new optimizer"
             )
 
-    def _flush(self, a: Array, mask: Array) -> None:
+    def _flush(self) -> None:
         """Set to 0 what has faded to almost nothing in the averages of the gradient.
 
         Where gradients stay 0 (a pixel that is never lit again, a dead unit) an average shrinks
@@ -152,11 +177,14 @@ class Optimizer:
         came to take more than twice as long after four epochs. What is dropped here has a square
         far below the smallest number there is, and cannot be seen beside any other term.
         """
+        a, mask = self._scratch
         number = np.finfo(a.dtype)
-        for name in self._averages:
-            average = getattr(self, name)
-            np.less(np.abs(average, out=a), number.tiny / number.eps, out=mask)
-            np.copyto(average, 0, where=mask)
+        for average in [getattr(self, name) for name in self._averages]:
+            for cut in self._blocks:
+                part, rows = average[cut], len(average[cut])
+                np.abs(part, out=a[:rows])
+                np.less(a[:rows], number.tiny / number.eps, out=mask[:rows])
+                np.copyto(part, 0, where=mask[:rows])
 
     def _rate(self, theta: Array) -> Any:
         """Return the rate of the next step as a float, or as an array in theta's dtype."""
@@ -184,6 +212,8 @@ class Optimizer:
         """Advance the states and write the new parameters to `out`, which may be `theta`.
 
         `a` and `mask` are scratch memory in the shape of theta, of its dtype and of booleans.
+        A large theta comes in blocks, each with its part of the states: a rule that mixes
+        coordinates (by a norm, say) must override `_update_in_blocks` as well.
         """
         raise NotImplementedError
 

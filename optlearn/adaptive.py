@@ -4,6 +4,12 @@ A valley that is steep one way and flat the other wants small steps in the one a
 the other direction. Each class here divides by the size of a coordinate's own past gradients, so
 that units and scales drop out. Import them from `optlearn.optimizers`; the notation is explained
 there.
+
+A moving average :math:`m \leftarrow \beta m + (1-\beta) g` is kept as the running sum
+:math:`\Sigma \leftarrow \beta\Sigma + g`, so that :math:`m = (1-\beta)\Sigma`. Its weights
+:math:`1, \beta, \beta^2, \dots` add up to :math:`c = (1-\beta^t)/(1-\beta)`; the average
+corrected for its start at 0 is nothing but the weighted mean :math:`\Sigma/c`. The sum also takes
+two operations a step where the average takes three.
 """
 
 from __future__ import annotations
@@ -102,8 +108,8 @@ class RMSProp(Optimizer):
     [-0.2]
     """
 
-    _states: ClassVar[tuple[str, ...]] = ("s",)
-    s: Any
+    _states: ClassVar[tuple[str, ...]] = ("_squares",)
+    _squares: Any
 
     def __init__(
         self,
@@ -123,11 +129,17 @@ class RMSProp(Optimizer):
     def _update(
         self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
     ) -> None:
-        _average_of_squares(self.s, grad, self.rho, a)
-        correction = 1 - self.rho**self.t if self.bias_correction else 1.0
-        _ratio(grad, self.s, correction, self.eps, self.eps_inside, a, mask)
-        _scale(a, rate, math.sqrt(correction))
+        self._squares *= self.rho
+        self._squares += np.multiply(grad, grad, out=a)
+        c = _weights(self.rho, self.t, self.bias_correction)
+        _ratio(grad, self._squares, c, self.eps, self.eps_inside, a, mask)
+        _scale(a, rate, math.sqrt(c))
         np.subtract(theta, a, out=out)
+
+    @property
+    def s(self) -> Any:
+        """Average of squared gradients, not corrected; a new array."""
+        return (1 - self.rho) * self._squares
 
 
 class Adam(Optimizer):
@@ -174,11 +186,11 @@ class Adam(Optimizer):
     [0.9, 1.1]
     """
 
-    _states: ClassVar[tuple[str, ...]] = ("m", "v", "v_max")
-    _averages: ClassVar[tuple[str, ...]] = ("m",)
-    m: Any
-    v: Any
-    v_max: Any
+    _states: ClassVar[tuple[str, ...]] = ("_sum", "_squares", "_largest")
+    _averages: ClassVar[tuple[str, ...]] = ("_sum",)
+    _sum: Any
+    _squares: Any
+    _largest: Any
 
     def __init__(
         self,
@@ -202,17 +214,35 @@ class Adam(Optimizer):
     def _update(
         self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
     ) -> None:
-        self.m *= self.beta1
-        self.m += np.multiply(grad, 1 - self.beta1, out=a)
-        _average_of_squares(self.v, grad, self.beta2, a)
-        v = np.maximum(self.v_max, self.v, out=self.v_max) if self.amsgrad else self.v
-        # m_hat / (sqrt(v_hat) + eps) with the divisions by c1 and c2 taken out of the arrays,
-        # as Kingma and Ba propose at the end of section 2.
-        c1 = 1 - self.beta1**self.t if self.bias_correction else 1.0
-        c2 = 1 - self.beta2**self.t if self.bias_correction else 1.0
-        _ratio(self.m, v, c2, self.eps, self.eps_inside, a, mask)
+        self._sum *= self.beta1
+        self._sum += grad
+        self._squares *= self.beta2
+        self._squares += np.multiply(grad, grad, out=a)
+        squares = self._squares
+        if self.amsgrad:
+            squares = np.maximum(self._largest, squares, out=self._largest)
+        # m_hat / (sqrt(v_hat) + eps), where m_hat = sum / c1 and v_hat = squares / c2: numbers
+        # are divided, not arrays, as Kingma and Ba propose at the end of section 2.
+        c1 = _weights(self.beta1, self.t, self.bias_correction)
+        c2 = _weights(self.beta2, self.t, self.bias_correction)
+        _ratio(self._sum, squares, c2, self.eps, self.eps_inside, a, mask)
         _scale(a, rate, math.sqrt(c2) / c1)
         np.subtract(theta, a, out=out)
+
+    @property
+    def m(self) -> Any:
+        """Moving average of the gradient, not corrected; a new array."""
+        return (1 - self.beta1) * self._sum
+
+    @property
+    def v(self) -> Any:
+        """Moving average of the squared gradient, not corrected; a new array."""
+        return (1 - self.beta2) * self._squares
+
+    @property
+    def v_max(self) -> Any:
+        """Running maximum of v, used only with `amsgrad`; a new array."""
+        return (1 - self.beta2) * self._largest
 
 
 class AdamW(Adam):
@@ -247,18 +277,16 @@ class AdamW(Adam):
     def _update(
         self, theta: Array, grad: Array, rate: Any, out: Array, a: Array, mask: Array
     ) -> None:
-        np.multiply(theta, self.weight_decay, out=a)
-        a *= rate
-        np.subtract(theta, a, out=out)
+        np.multiply(theta, 1 - rate * self.weight_decay, out=out)
         super()._update(out, grad, rate, out, a, mask)
 
 
-def _average_of_squares(average: Array, grad: Array, decay: float, a: Array) -> None:
-    """Update a moving average of squared gradients in place; `a` is scratch."""
-    average *= decay
-    np.multiply(grad, grad, out=a)
-    a *= 1 - decay
-    average += a
+def _weights(beta: float, t: int, corrected: bool) -> float:
+    r"""Add up the weights :math:`1, \beta, \dots, \beta^{t-1}` of a running sum.
+
+    Uncorrected, the sum is divided by what they come to in the end, :math:`1/(1-\beta)`.
+    """
+    return (1 - beta**t if corrected else 1.0) / (1 - beta)
 
 
 def _ratio(

@@ -37,14 +37,16 @@ def _stack(*rows: tuple[Any, ...]) -> Array:
     return np.stack([np.stack(np.broadcast_arrays(*row), axis=-1) for row in rows], axis=-2)
 
 
-def _vector(*entries: Any) -> Array:
-    """Build (..., n) vectors from n entries."""
-    return np.stack(np.broadcast_arrays(*entries), axis=-1)
+def _vector(coordinates: tuple[Any, Any], theta: Array) -> Array:
+    """Build an array of vectors like `theta` from their two coordinates."""
+    vector = np.empty_like(theta)
+    vector[..., 0], vector[..., 1] = coordinates
+    return vector
 
 
-def _split(theta: Array) -> tuple[Array, Array]:
-    """Return the two coordinates of points in the plane."""
-    return theta[..., 0], theta[..., 1]
+def _split(theta: Array) -> tuple[Any, Any]:
+    """Return the two coordinates of points in the plane: of a single one as numbers."""
+    return (theta[0], theta[1]) if theta.ndim == 1 else (theta[..., 0], theta[..., 1])
 
 
 def _two(name: str, f: Any, g: Any, h: Any, minimum: Any, domain: Any) -> Function:
@@ -52,7 +54,7 @@ def _two(name: str, f: Any, g: Any, h: Any, minimum: Any, domain: Any) -> Functi
     return Function(
         name,
         lambda theta: f(*_split(theta)),
-        lambda theta: _vector(*g(*_split(theta))),
+        lambda theta: _vector(g(*_split(theta)), theta),
         lambda theta: _stack(*h(*_split(theta))),
         minimum,
         domain,

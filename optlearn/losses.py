@@ -299,20 +299,20 @@ def _mean(array: Array) -> Any:
 def _cross_entropy(z: Array, y: Array) -> tuple[Any, Array]:
     """Compute `softmax_cross_entropy` of logits and labels that have been checked."""
     classes, front = z.shape[-1], z.shape[:-1]
-    right = np.broadcast_to(y, front).ravel() if y.shape != front else y.ravel()
-    sample = np.arange(right.size)
     # All samples of all runs in one array, classes first: sums over few classes are fast that way.
     shifted = np.array(z.reshape(-1, classes).T, order="C")
+    samples = shifted.shape[1]
+    right = y if y.shape == front else np.broadcast_to(y, front)
+    place = right.ravel() * samples + np.arange(samples)  # of each sample's own class
     # Softmax does not change when all logits of a sample are shifted: the largest becomes 0.
     shifted -= np.maximum.reduce(shifted.real, axis=0)
     gradient = np.exp(shifted)
     total = np.add.reduce(gradient, axis=0)
-    per_sample = np.log(total) - shifted[right, sample]
+    per_sample = np.log(total) - shifted.take(place)
     gradient /= total
-    gradient[right, sample] -= 1
-    gradient /= front[-1]
+    gradient.reshape(-1)[place] -= 1
     value = np.add.reduce(per_sample.reshape(front), axis=-1) / front[-1]
-    return value, gradient.T.reshape(z.shape)
+    return value, np.divide(gradient.T, front[-1], order="C").reshape(z.shape)
 
 
 # For a loop that has checked the labels and looks at the value itself: the same number, sooner.

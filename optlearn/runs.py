@@ -22,6 +22,7 @@ from optlearn._checks import (
     check_labels,
     check_rng,
 )
+from optlearn._memory import aligned_copy, aligned_zeros
 from optlearn._optimizer import Optimizer, check_optimizer
 from optlearn.losses import UNCHECKED, softmax_cross_entropy
 from optlearn.networks import MLP, Loss
@@ -115,7 +116,7 @@ def fit_runs(
     >>> runs.message
     'trained 3 runs for 5 epochs; 1 of them diverged: try a smaller lr there'
     """
-    theta = _check_theta(network, theta).copy()
+    theta = aligned_copy(_check_theta(network, theta))
     k = len(theta)
     x, y, own_x, own_y = _check_data(data, k)
     check_optimizer(optimizer)
@@ -128,7 +129,7 @@ def fit_runs(
     x = x.astype(theta.dtype, copy=False)
     _refuse_what_does_not_fit(network, theta, x, y, loss)
 
-    grad = np.empty_like(theta)
+    grad = aligned_zeros(theta.shape, theta.dtype)
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
     take_step = optimizer._begin(theta)
     batch_loss = UNCHECKED.get(loss, loss)  # all labels have been checked above

@@ -25,6 +25,7 @@ from optlearn._checks import (
     check_positive,
     check_rng,
 )
+from optlearn._memory import aligned_copy, aligned_zeros
 from optlearn._minimize import Path, minimize
 from optlearn._optimizer import Optimizer, check_optimizer
 from optlearn.losses import UNCHECKED, softmax_cross_entropy
@@ -167,7 +168,7 @@ def fit(
     >>> accuracy(network, history.theta, x, y)
     1.0
     """
-    theta = _check_theta(network, theta).copy()
+    theta = aligned_copy(_check_theta(network, theta))
     x, y = _check_pair("data", data)
     check_optimizer(optimizer)
     epochs = check_integer("epochs", epochs)
@@ -179,7 +180,8 @@ def fit(
         if held_out is None:
             raise ValueError(f"patience needs validation data, got patience={patience} alone")
     x = x.astype(theta.dtype, copy=False)
-    _, grad = network.loss_and_grad(theta, x[:1], y[:1], loss)
+    grad = aligned_zeros(theta.shape, theta.dtype)
+    network.loss_and_grad(theta, x[:1], y[:1], loss, out=grad)
     for inputs, targets in [(x, y)] if held_out is None else [(x, y), held_out]:
         # What does not fit is refused now, not in mid-training and not as divergence.
         network.forward(theta, inputs[:1])
@@ -189,12 +191,15 @@ def fit(
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
     take_step = optimizer._begin(theta)
     batch_loss = UNCHECKED.get(loss, loss)  # all labels have been checked above
+    rows = aligned_zeros((batch_size, x.shape[1]), x.dtype)
     bar = tqdm(range(1, epochs + 1), disable=not check_flag("progress", progress), unit="epoch")
     with bar, np.errstate(over="ignore", invalid="ignore"):
         for epoch in bar:
             try:
                 for batch in minibatches(len(x), batch_size, rng):
-                    value = network._backpropagate(layers, slots, x[batch], y[batch], batch_loss)
+                    # "clip" lets take write without a copy; no index is out of range.
+                    inputs = x.take(batch, axis=0, out=rows[: len(batch)], mode="clip")
+                    value = network._backpropagate(layers, slots, inputs, y[batch], batch_loss)
                     step_loss, norm = _finite("loss", value), _finite("gradient", _norm(grad))
                     if limit is not None and norm > limit:
                         grad *= limit / norm

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "optlearn"
 
 LAYERS = (
     {"_checks"},
+    {"_memory"},
     {"_function", "_grid", "_idx", "_optimizer", "_toy", "activations"},
     {"_affine", "adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},

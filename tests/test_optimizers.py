@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
+from optlearn._memory import LINE, aligned_zeros, blocks
 from optlearn.optimizers import AdaGrad, Adam, AdamW, GradientDescent, Momentum, RMSProp
 
 Array = NDArray[Any]
@@ -605,3 +606,87 @@ def test_a_coordinate_that_never_sees_a_gradient_stays(make: Callable[..., Any])
     decay = getattr(make(0.1), "weight_decay", 0.0)
     # Decay multiplies twenty times by a rounded factor.
     assert_allclose(path[-1, 2], start[2] * (1 - 0.1 * decay) ** 20, rtol=1e-14)
+
+
+# Memory -----------------------------------------------------------------------------
+
+
+@every_variant
+@pytest.mark.parametrize("shape", [(200_001,), (7, 30_000), (3, 150_000)])
+def test_a_large_theta_is_updated_in_blocks_with_the_numbers_of_a_small_one(
+    make: Callable[[Any], Any], shape: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=shape)
+    whole, parts = make(0.01), [make(0.01) for _ in range(4)]
+    cuts = np.array_split(np.arange(shape[-1]), 4)  # not where the blocks are cut
+    assert len(blocks(shape, theta.dtype)) > 1
+    for _ in range(3):
+        grad = rng.normal(size=shape)
+        expected = [
+            p.step(theta[..., cut].copy(), grad[..., cut].copy())
+            for p, cut in zip(parts, cuts, strict=True)
+        ]
+        theta = whole.step(theta, grad)
+        assert_array_equal(theta, np.concatenate(expected, axis=-1))
+
+
+@pytest.mark.parametrize("shape", [(200_001,), (7, 30_000)])
+def test_rates_of_every_shape_reach_their_block(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    theta, grad = rng.normal(size=(2, *shape))
+    shapes = {shape, shape[-1:], (1,)}
+    if len(shape) == 2:
+        shapes |= {(7, 1), (1, 30_000), (1, 1)}
+    for rate_shape in sorted(shapes):
+        rate = rng.uniform(0.1, 1.0, size=rate_shape)
+        assert_array_equal(
+            GradientDescent(rate).step(theta, grad), theta - grad * rate, err_msg=f"{rate_shape}"
+        )
+
+
+@given(
+    shape=st.one_of(
+        st.tuples(st.integers(1, 400_000)), st.tuples(st.integers(1, 300), st.integers(1, 2000))
+    ),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_blocks_cover_the_first_axis_once_and_begin_at_a_line(
+    shape: tuple[int, ...], dtype: type
+) -> None:
+    cuts = blocks(shape, dtype)
+    covered = np.concatenate([np.arange(shape[0])[cut] for cut in cuts])
+    assert_array_equal(covered, np.arange(shape[0]))
+    array = aligned_zeros(shape, dtype)
+    assert array.shape == shape
+    assert array.dtype == dtype
+    assert array.ctypes.data % LINE == 0
+    if len(shape) == 1:
+        assert all(array[cut].ctypes.data % LINE == 0 for cut in cuts)
+
+
+def test_states_are_kept_when_an_update_of_blocks_is_interrupted() -> None:
+    class Interrupted(Momentum):
+        def _update(self, *arguments: Any) -> None:
+            super()._update(*arguments)
+            raise KeyboardInterrupt
+
+    optimizer = Interrupted(0.1)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step(np.zeros(200_000), np.ones(200_000))
+    assert optimizer.u.shape == (200_000,)
+
+
+def test_the_averages_that_are_read_are_those_of_the_definition() -> None:
+    rng = np.random.default_rng(2)
+    gradients = rng.normal(size=(40, 5))
+    adam, rms = Adam(0.1, beta1=0.8, beta2=0.95, amsgrad=True), RMSProp(0.1, rho=0.7)
+    assert (adam.m, adam.v, adam.v_max, rms.s) == (0.0, 0.0, 0.0, 0.0)
+    m = v = s = largest = np.zeros(5)
+    for grad in gradients:
+        adam.step(np.zeros(5), grad)
+        rms.step(np.zeros(5), grad)
+        m, v, s = 0.8 * m + 0.2 * grad, 0.95 * v + 0.05 * grad**2, 0.7 * s + 0.3 * grad**2
+        largest = np.maximum(largest, v)
+        for read, expected in ((adam.m, m), (adam.v, v), (adam.v_max, largest), (rms.s, s)):
+            assert_allclose(read, expected, rtol=1e-13, atol=1e-15)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from optlearn.functions import Quadratic, double_well, rosenbrock, saddle
+from optlearn.functions import Function, Quadratic, double_well, rosenbrock, saddle
 from optlearn.losses import binary_cross_entropy, mean_squared_error
 from optlearn.networks import MLP
 from optlearn.optimizers import Adam, GradientDescent, Momentum, Optimizer
@@ -102,6 +102,33 @@ def test_minimize_walks_the_closed_form_on_a_quadratic(seed: int, lr: float) -> 
     assert_array_equal(path.loss, bowl.value(path.theta))
     assert not path.diverged
     assert "25" in path.message
+
+
+def test_minimize_takes_functions_that_return_plain_numbers_and_lists() -> None:
+    plain = Function(
+        "plain",
+        lambda theta: float(theta[0] ** 2 + theta[1] ** 2),
+        lambda theta: [2 * theta[0], 2 * theta[1]],
+        lambda theta: 2 * np.eye(2),
+        minimum=None,
+        domain=[[-1.0, 1.0], [-1.0, 1.0]],
+    )
+    path = minimize(plain, np.array([1.0, -2.0]), GradientDescent(0.25), 3)
+    assert path.theta[:, 0].tolist() == [1.0, 0.5, 0.25, 0.125]
+    assert path.loss.tolist() == [5.0, 1.25, 0.3125, 0.078125]
+
+
+def test_minimize_calls_the_methods_of_a_subclass() -> None:
+    class Shifted(Quadratic):
+        def gradient(self, theta: Any) -> Array:
+            return super().gradient(theta) + 1.0
+
+        def value(self, theta: Any) -> Any:
+            return super().value(theta) + 1.0
+
+    path = minimize(Shifted([1.0]), [1.0], GradientDescent(0.5), 2)
+    assert path.theta[:, 0].tolist() == [1.0, 0.0, -0.5]
+    assert path.loss.tolist() == [1.5, 1.0, 1.125]
 
 
 def test_minimize_starts_at_theta0_and_leaves_it_alone() -> None:
