@@ -2,7 +2,7 @@
 
 Every contender takes the same four epochs of 40 steps from the same start on the same batches, in
 the order that `fit` draws them, except for Keras, which shuffles by itself; it is checked with its
-shuffling off. What is checked is the parameters after one epoch.
+shuffling off. What is checked is the parameters after five steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import jax_peers, torch_peers
-from benchmarks.turns import FAST, PURE, Contender, chosen, rows
+from benchmarks.turns import FAST, PURE, Contender, chosen, few, rows
 from optlearn.datasets import load_mnist10k
 from optlearn.networks import MLP
 from optlearn.optimizers import Adam
@@ -44,22 +44,24 @@ def ours(network: MLP, theta: Any, data: Data, batch_size: int, epochs: int) -> 
     """Train with the public `fit`: all that it checks and records is timed."""
     box: list[Any] = [theta]
 
-    def run(epochs: int = epochs) -> None:
+    def run(epochs: int = epochs, data: Data = data) -> None:
         rng, rule = np.random.default_rng(0), Adam(RATE)
         history = fit(network, theta, data, rule, epochs=epochs, batch_size=batch_size, rng=rng)
         box[0] = history.theta
 
     steps = epochs * -(-len(data[0]) // batch_size)
-    return Contender(run, short=lambda: run(1), result=lambda: box[0], per=steps)
+    short = few(data, batch_size)
+    return Contender(run, short=lambda: run(1, short), result=lambda: box[0], per=steps)
 
 
 def other_rule(network: MLP, theta: Any, data: Data, batch_size: int) -> Any:
-    """Train an epoch by the rule of Keras and scikit-learn: eps beside an uncorrected root."""
+    """Train briefly by the rule of Keras and scikit-learn: eps beside an uncorrected root."""
 
     def rate(taken: int) -> float:
         return float(RATE * np.sqrt(1 - 0.999 ** (taken + 1)) / (1 - 0.9 ** (taken + 1)))
 
     rule, rng = Adam(rate, bias_correction=False), np.random.default_rng(0)
+    data = few(data, batch_size)
     return fit(network, theta, data, rule, epochs=1, batch_size=batch_size, rng=rng).theta
 
 
@@ -80,8 +82,8 @@ def keras_fit(network: MLP, theta: Any, data: Data, batch_size: int, epochs: int
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=optimizer, loss=loss)
     weights = [p.copy() for layer in network.unpack(theta) for p in layer]
-    order = np.random.default_rng(0).permutation(len(data[0]))
-    shuffled = data[0][order], data[1][order]
+    x, y = few(data, batch_size)
+    order = np.random.default_rng(0).permutation(len(x))
 
     def reset() -> None:
         model.set_weights(weights)
@@ -93,7 +95,7 @@ def keras_fit(network: MLP, theta: Any, data: Data, batch_size: int, epochs: int
         model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0)
 
     def short() -> None:
-        model.fit(*shuffled, batch_size=batch_size, epochs=1, shuffle=False, verbose=0)
+        model.fit(x[order], y[order], batch_size=batch_size, epochs=1, shuffle=False, verbose=0)
 
     return Contender(
         run,
@@ -109,20 +111,19 @@ def scikit_learn(network: MLP, theta: Any, data: Data, batch_size: int, epochs: 
     """Call `MLPClassifier.partial_fit` for every batch."""
     from sklearn.neural_network import MLPClassifier
 
-    x, y = data
     classes, layers = np.arange(network.sizes[-1]), network.unpack(theta)
     model = MLPClassifier(
         network.sizes[1:-1], alpha=0, batch_size=batch_size, learning_rate_init=RATE
     )
 
     def reset() -> None:
-        model.partial_fit(x[:batch_size], y[:batch_size], classes=classes)
+        model.partial_fit(data[0][:batch_size], data[1][:batch_size], classes=classes)
         for kernel, bias, (w, b) in zip(model.coefs_, model.intercepts_, layers, strict=True):
             kernel[:], bias[:] = w, b
         del model._optimizer  # Adam starts anew
 
-    def run(epochs: int = epochs) -> None:
-        rng = np.random.default_rng(0)
+    def run(epochs: int = epochs, data: Data = data) -> None:
+        rng, (x, y) = np.random.default_rng(0), data
         for _ in range(epochs):
             for batch in minibatches(len(x), batch_size, rng):
                 model.partial_fit(x[batch], y[batch], classes=classes)
@@ -134,10 +135,10 @@ def scikit_learn(network: MLP, theta: Any, data: Data, batch_size: int, epochs: 
     return Contender(
         run,
         reset,
-        lambda: run(1),
+        lambda: run(1, few(data, batch_size)),
         result,
         lambda: other_rule(network, theta, data, batch_size),
-        per=epochs * -(-len(x) // batch_size),
+        per=epochs * -(-len(data[0]) // batch_size),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.turns import Contender
+from benchmarks.turns import Contender, few
 from optlearn.networks import MLP
 from optlearn.training import minibatches
 
@@ -36,7 +36,7 @@ def train(
     rule, shapes = optimizer(optax), [(w.copy(), b.copy()) for w, b in network.unpack(theta)]
     double = theta.dtype == np.float64
     with jax.enable_x64(double):
-        x, y = (jax.device_put(array) for array in data)
+        device = tuple(jax.device_put(array) for array in data)
     box: list[Any] = [None, None]
     full = batch_size == n
 
@@ -75,19 +75,18 @@ def train(
             box[1] = rule.init(box[0])
             jax.block_until_ready(box)
 
-    def scan(rng: np.random.Generator, epochs: int) -> Any:
+    def scan(rng: np.random.Generator, epochs: int, x: Any, y: Any) -> Any:
         if full:
             box[0], box[1], values = jitted(box[0], box[1], np.arange(epochs), x, y)
             return values
         for _ in range(epochs):
-            order = rng.permutation(n).astype(np.int32)
-            indices = order[: n // batch_size * batch_size].reshape(-1, batch_size)
+            indices = rng.permutation(len(x)).astype(np.int32).reshape(-1, batch_size)
             box[0], box[1], values = jitted(box[0], box[1], indices, x, y)
         return values
 
-    def loop(rng: np.random.Generator, epochs: int) -> Any:
+    def loop(rng: np.random.Generator, epochs: int, x: Any, y: Any) -> Any:
         for _ in range(epochs):
-            for batch in minibatches(n, batch_size, rng):
+            for batch in minibatches(len(x), batch_size, rng):
                 if style == "gather":
                     arguments = batch.astype(np.int32), x, y
                 else:
@@ -95,13 +94,13 @@ def train(
                 box[0], box[1], value = jitted(box[0], box[1], *arguments)
         return value
 
-    def run(epochs: int = epochs) -> None:
+    def run(epochs: int = epochs, data: Any = device) -> None:
         with jax.enable_x64(double):
-            value = (scan if style == "scan" else loop)(np.random.default_rng(0), epochs)
+            value = (scan if style == "scan" else loop)(np.random.default_rng(0), epochs, *data)
             jax.block_until_ready((box, value))
 
     def result() -> Any:
         return np.concatenate([np.asarray(p).ravel() for layer in box[0] for p in layer])
 
-    short = None if full else lambda: run(1)
+    short = None if full else lambda: run(1, few(device, batch_size))
     return Contender(run, reset, short, result, per=epochs * -(-n // batch_size))

@@ -22,7 +22,7 @@ from optlearn.runs import fit_runs
 from optlearn.training import fit
 
 TABLE = "many runs"
-RUNS = (8, 64, 256)
+RUNS, MOST_FOR_PROCESSES = (8, 64, 256), 64
 LOOP, LOOP_FAST, JOBLIB = "loop over fit", "loop over fit[fast]", "joblib processes"
 CONTENDERS = (PURE, FAST, LOOP, LOOP_FAST, JOBLIB)
 
@@ -145,7 +145,7 @@ def measure(
     for name, task in tasks(scale).items():
         for k in runs:
             some = chosen(contenders, makers(task, k))
-            if k > 64:
+            if k > MOST_FOR_PROCESSES:
                 some.pop(JOBLIB, None)
             case = {"network": name, "runs": k}
             found += rows(TABLE, case, some, rounds=rounds, missing=missing)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.turns import AbsentError, Contender
+from benchmarks.turns import AbsentError, Contender, few
 from optlearn.networks import MLP
 from optlearn.training import minibatches
 
@@ -66,8 +66,8 @@ def train(
         raise AbsentError("torch.compile needs a C++ compiler, and there is none")
     torch = threads()
     model, loss = sequential(network, theta), criterion(torch)
-    x, y = (torch.from_numpy(array) for array in data)
-    n, full = len(x), batch_size == len(x)
+    tensors = tuple(torch.from_numpy(array) for array in data)
+    full = batch_size == len(data[0])
     box: list[Any] = [None]
 
     def objective(inputs: Any, targets: Any) -> Any:
@@ -79,16 +79,16 @@ def train(
         load(model, network, theta)
         box[0] = optimizer(torch, model.parameters())
 
-    def run(epochs: int = epochs) -> None:
-        rng, descend = np.random.default_rng(0), box[0]
+    def run(epochs: int = epochs, data: Any = tensors) -> None:
+        rng, descend, (x, y) = np.random.default_rng(0), box[0], data
         for _ in range(epochs):
-            for batch in minibatches(n, batch_size, rng):
+            for batch in minibatches(len(x), batch_size, rng):
                 index = None if full else torch.from_numpy(batch)
                 inputs, targets = (x, y) if full else (x[index], y[index])
                 descend.zero_grad()
                 evaluate(inputs, targets).backward()
                 descend.step()
 
-    steps = epochs * -(-n // batch_size)
-    short = None if full else lambda: run(1)
+    steps = epochs * -(-len(data[0]) // batch_size)
+    short = None if full else lambda: run(1, few(tensors, batch_size))
     return Contender(run, reset, short, lambda: vector(model), per=steps)
