@@ -11,6 +11,7 @@ import importlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,15 @@ def module(name: str) -> ModuleType:
 
 
 # Taking turns ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def the_kernels_are_as_they_were() -> Iterator[None]:
+    fast = sys.modules.get("optlearn.fast")
+    before = fast and fast.enabled
+    yield
+    if fast:
+        fast.enabled = before
 
 
 def result(*numbers: float) -> Contender:

@@ -2,9 +2,9 @@
 
 The book is built from stored outputs, so they must be the outputs of the code beside them. Each
 run therefore leaves a digest in the notebook's metadata: of its code cells, of every ``optlearn``
-module, script of ``experiments/`` and file of ``book/_data/`` they reach, and of the outputs
-themselves. ``problems`` compares the digest with the files
-as they are now; ``tests/test_notebooks.py`` fails when they differ.
+module, script of ``experiments/`` and file of ``book/_data/`` or ``benchmarks/`` they reach, and
+of the outputs themselves. ``problems`` compares the digest with the files as they are now;
+``tests/test_notebooks.py`` fails when they differ.
 
 Without arguments the notebooks of ``book/`` that are out of date are run; ``--all`` runs every
 one, ``--check`` only lists them and exits with 1 if there are any.
@@ -88,8 +88,8 @@ def module_path(name: str, package: Path = PACKAGE) -> Path | None:
 def reached(tree: ast.AST, package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
     """Name and file of what a piece of code imports or reads from this repository.
 
-    That is modules of ``optlearn``, scripts of ``experiments/`` with the tables they make, and
-    files of ``book/_data/``.
+    That is modules of ``optlearn``, scripts of ``experiments/`` with the tables they make, files
+    of ``book/_data/``, and the results in ``benchmarks/``.
     """
     root = package.parent
     for name in imported_modules(tree, package.name):
@@ -104,6 +104,8 @@ def reached(tree: ast.AST, package: Path = PACKAGE) -> Iterator[tuple[str, Path]
             studies.append(node.module)
         elif isinstance(node, ast.Constant) and str(node.value).startswith("_data/"):
             others.append(root / "book" / str(node.value))
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("../benchmarks/"):
+            others.append(root / str(node.value).removeprefix("../"))
     for name in studies:
         script, table = root / "experiments" / f"{name}.py", root / "book/_data" / f"{name}.csv"
         others += [script, table] if script.is_file() else []
