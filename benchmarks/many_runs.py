@@ -51,7 +51,7 @@ def tasks(scale: float = 1.0) -> dict[str, Task]:
         MLP((2, 1, 1), "tanh"),
         (moons, labels.reshape(-1, 1)),
         binary_cross_entropy,
-        max(1, int(200 * scale)),
+        max(1, int(100 * scale)),
         32,
     )
     larger = Task(

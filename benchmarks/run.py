@@ -48,7 +48,7 @@ ROUNDS = {  # with two threads half as many: the targets are for one
     "small_network": 15,
     "trajectories": 11,
     "optimizer_step": 11,
-    "many_runs": 6,
+    "many_runs": 7,
     "growth": 7,
     "imports": 10,
 }
