@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--retries", "1")
 
 
 def blocks(text: str) -> dict[str, list[str]]:
