@@ -88,7 +88,8 @@ def measure(threads: int, rounds: int | None, names: Sequence[str]) -> dict[str,
             continue
         module = importlib.import_module(f"benchmarks.{name}")
         begin, absent = time.perf_counter(), {}
-        tables[module.TABLE] = module.measure(rounds or ROUNDS[name] // threads, absent)
+        turns = max(3, (rounds or ROUNDS[name]) // threads)
+        tables[module.TABLE] = module.measure(turns, absent)
         missing[module.TABLE] = absent
         seconds = time.perf_counter() - begin
         print(f"{threads} thread(s), {module.TABLE}: {seconds:.0f} s", flush=True)
@@ -173,7 +174,7 @@ def joined(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure in this process if it is told its threads, else in one for each number of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, help="turns of every contender in every case")
+    parser.add_argument("--rounds", type=int, help="turns of every contender in every case, at least 3")
     parser.add_argument("--quick", action="store_true", help="3 rounds, results.json is kept")
     parser.add_argument("--tables", nargs="+", choices=MODULES, default=MODULES)
     parser.add_argument("--threads", type=int, help="measure in this very process")
