@@ -7,6 +7,7 @@ them short. A step is refused before anything is changed, or it is carried out w
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -43,6 +44,8 @@ class Optimizer:
 
     _states: ClassVar[tuple[str, ...]] = ()  # names of the arrays that start at 0
     _averages: ClassVar[tuple[str, ...]] = ()  # those of them that average gradients
+    _mean_squares: ClassVar[tuple[str, ...]] = ()  # and those that average their squares
+    eps: float = 0.0
 
     def __init__(self, lr: Any) -> None:
         self.lr = lr
@@ -169,22 +172,25 @@ class Optimizer:
             )
 
     def _flush(self) -> None:
-        """Set to 0 what has faded to almost nothing in the averages of the gradient.
+        """Set to 0 what has faded to almost nothing in the averages.
 
         Where gradients stay 0 (a pixel that is never lit again, a dead unit) an average shrinks
         at each step until it is a subnormal number, which it stays for ever, since 0.9 of the
         smallest one rounds to itself. Processors are slow on those: on MNIST in float32 a step
-        came to take more than twice as long after four epochs. What is dropped here has a square
-        far below the smallest number there is, and cannot be seen beside any other term.
+        came to take more than twice as long after four epochs. What is dropped of a gradient has
+        a square far below the smallest number there is, and cannot be seen beside any other
+        term; of squares it is the subnormal ones, if the root of none can be seen beside `eps`.
         """
-        a, mask = self._scratch
-        number = np.finfo(a.dtype)
-        for average in [getattr(self, name) for name in self._averages]:
+        number = np.finfo(self._scratch[0].dtype)
+        limits = dict.fromkeys(self._averages, number.tiny / number.eps)
+        if self.eps * number.eps > math.sqrt(number.tiny):
+            limits |= dict.fromkeys(self._mean_squares, number.tiny)
+        for name, limit in limits.items():
             for cut in self._blocks:
-                part, rows = average[cut], len(average[cut])
-                np.abs(part, out=a[:rows])
-                np.less(a[:rows], number.tiny / number.eps, out=mask[:rows])
-                np.copyto(part, 0, where=mask[:rows])
+                part = getattr(self, name)[cut]
+                a, mask = (scratch[: len(part)] for scratch in self._scratch)
+                np.less(np.abs(part, out=a), limit, out=mask)
+                np.copyto(part, 0, where=mask)
 
     def _rate(self, theta: Array) -> Any:
         """Return the rate of the next step as a float, or as an array in theta's dtype."""

@@ -109,6 +109,7 @@ class RMSProp(Optimizer):
     """
 
     _states: ClassVar[tuple[str, ...]] = ("_squares",)
+    _mean_squares: ClassVar[tuple[str, ...]] = ("_squares",)
     _squares: Any
 
     def __init__(
@@ -188,6 +189,7 @@ class Adam(Optimizer):
 
     _states: ClassVar[tuple[str, ...]] = ("_sum", "_squares", "_largest")
     _averages: ClassVar[tuple[str, ...]] = ("_sum",)
+    _mean_squares: ClassVar[tuple[str, ...]] = ("_squares",)
     _sum: Any
     _squares: Any
     _largest: Any

@@ -382,6 +382,41 @@ def test_averages_of_a_gradient_that_has_died_fade_to_zero(
     assert getattr(optimizer, state)[1] > 1e-4
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(
+            lambda form=form: Momentum(0.1, form=form)
+            for form in ("heavy-ball", "ema", "nesterov")
+        ),
+        lambda: Adam(0.1, beta2=0.9),
+        lambda: Adam(0.1, beta2=0.9, eps_inside=True),
+        lambda: AdamW(0.1, beta2=0.9),
+        lambda: RMSProp(0.1),
+        lambda: RMSProp(0.1, bias_correction=True),
+    ],
+)
+def test_no_state_stays_subnormal(make: Callable[[], Any]) -> None:
+    # Two coordinates get gradients for a while, two for ever, one of these tiny ones.
+    optimizer, theta = make(), np.zeros(4, dtype=np.float32)
+    start = np.array([1.0, 1e-4, 1.0, 1e-15], dtype=np.float32)
+    for t in range(64 * 40):
+        theta = optimizer.step(theta, start if t < 5 else start * np.float32([0, 0, 1, 1]))
+    smallest = float(np.finfo(np.float32).smallest_normal)
+    for name in optimizer._states:
+        size = np.abs(getattr(optimizer, name))
+        assert np.all((size == 0) | (size >= smallest)), name
+        assert name == "_largest" or (size[:2] == 0).all(), name
+
+
+def test_without_eps_the_smallest_squares_are_kept() -> None:
+    # 1e-20 squared is subnormal in float32; with eps = 0 the step is lr whatever the scale.
+    optimizer, theta = RMSProp(0.5, eps=0.0), np.zeros(1, dtype=np.float32)
+    for _ in range(200):
+        theta = optimizer.step(theta, np.array([1e-20], dtype=np.float32))
+    assert_allclose(theta, [-0.5 * 200], rtol=0.05)  # 1/sqrt(1 - 0.9^t) adds three steps' worth
+
+
 @pytest.mark.parametrize("make", [GradientDescent, Momentum, Adam, RMSProp])
 def test_gradients_as_small_as_1e_25_still_count_in_float32(make: Callable[..., Any]) -> None:
     paths = []
