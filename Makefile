@@ -10,12 +10,16 @@ PORT ?= 8000
 JOBS ?= 2
 PYTEST_ARGS ?=
 ROUNDS ?=
+# A file, and so a notebook, is run by one worker; conftest.py says which files come first.
+WORKERS = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Networks as small as the book's lose more to threads than they gain.
 export OPENBLAS_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Only a kernel's own choice of backend draws inline.
 unexport MPLBACKEND
+# Workers and kernels load the same modules: compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
@@ -63,14 +67,14 @@ serve: book ## build, then serve the book at http://127.0.0.1:8000 (PORT=...)
 
 .PHONY: test
 test: $(INSTALLED) ## unit tests, doctests and every notebook (PYTEST_ARGS=...)
-	@$(BIN)/python -m pytest -m "not browser" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser" $(WORKERS) $(PYTEST_ARGS)
 
 # Printed numbers must not depend on the last bit: without AVX-512, with other BLAS kernels, sums are
 # rounded in another order.
 .PHONY: test-portable
 test-portable: $(INSTALLED) ## every notebook again, with the arithmetic of an older x86 processor
 	@OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 \
-		$(BIN)/python -m pytest book -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+		$(BIN)/python -m pytest book $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: test-site
 test-site: book-strict ## build strictly, then test every page in Chromium

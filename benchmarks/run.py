@@ -35,7 +35,7 @@ MODULES = (
     "growth",
     "imports",
 )
-ONLY_ON_ONE_THREAD = {"growth", "imports"}
+ONLY_ON_ONE_THREAD = {"small_network", "trajectories", "growth", "imports"}  # they need no more
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -174,7 +174,7 @@ def joined(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure in this process if it is told its threads, else in one for each number of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, help="turns of every contender in every case, at least 3")
+    parser.add_argument("--rounds", type=int, help="turns in every case, at least 3")
     parser.add_argument("--quick", action="store_true", help="3 rounds, results.json is kept")
     parser.add_argument("--tables", nargs="+", choices=MODULES, default=MODULES)
     parser.add_argument("--threads", type=int, help="measure in this very process")

@@ -156,7 +156,10 @@ class MLP:
             first is `x` in theta's precision).
         """
         theta = self._check_theta(theta)
-        return self._propagate(self._views(theta), self._check_x(theta, x))
+        x = self._check_x(theta, x)
+        # A matrix product of finite numbers may report an invalid value where there is none.
+        with np.errstate(invalid="ignore"):
+            return self._propagate(self._views(theta), x)
 
     def forward(self, theta: Any, x: Any) -> Array:
         """Compute the logits of a batch.
@@ -222,7 +225,8 @@ class MLP:
         grad = np.empty_like(theta)
         if out is not None:
             grad = check_out("out", out, theta, x, np.asarray(y), inplace=False)
-        return self._backpropagate(self._views(theta), self._views(grad), x, y, loss), grad
+        with np.errstate(invalid="ignore"):
+            return self._backpropagate(self._views(theta), self._views(grad), x, y, loss), grad
 
     def predict(self, theta: Any, x: Any) -> Array:
         """Return the most probable class of every sample.

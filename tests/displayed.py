@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ class Statement:
     relations: tuple[str, ...]
 
 
-def tokens(tex: str) -> list[str]:
+@cache
+def tokens(tex: str) -> tuple[str, ...]:
     """Cut TeX into tokens, and join the lines of an aligned display that belong together."""
     tex = re.sub(r"\\[td]frac(?![A-Za-z])", r"\\frac", SAYS_NOTHING.sub(" ", tex))
     found: list[str] = []
@@ -86,7 +88,7 @@ def tokens(tex: str) -> list[str]:
         if found and found[-1] in RELATIONS and token == r"\\":
             continue
         found.append(token)
-    return found
+    return tuple(found)
 
 
 def evaluate(tex: str, world: World) -> list[Statement]:
@@ -417,6 +419,7 @@ class Reader:
         return TexError(f"{message}: {before} >>> {after}")
 
 
+@cache
 def written(name: str) -> str:
     """Bring a name to one spelling: `\\hat v_t` and `\\hat{v}_{t}` are the same."""
     if re.match(r"\\(sum|prod|max|min)", name):

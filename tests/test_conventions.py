@@ -57,6 +57,7 @@ worlds = load("formulas_conventions", ROOT / "tests" / "formulas" / "conventions
 Constants, Path100 = worlds.Constants, worlds.Path100
 
 
+@cache
 def cells(kind: str) -> list[str]:
     notebook = nbformat.read(PAGE, as_version=4)
     return [cell.source for cell in notebook.cells if cell.cell_type == kind]
@@ -129,6 +130,7 @@ def who(row: Row) -> Who | None:
     return Who(function, arguments, ast.unparse(call))
 
 
+@cache
 def runs_of(row: Row) -> list[tuple[str, str]]:
     """Which recorded runs a row speaks of: all in which this was called."""
     known = who(row)

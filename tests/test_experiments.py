@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "experiments"
 DATA = ROOT / "book" / "_data"

@@ -37,6 +37,8 @@ from optlearn.plotting import (
     use_book_style,
 )
 
+pytestmark = pytest.mark.long
+
 # The eight colours of Okabe and Ito as their page prints them, in hexadecimal.
 OKABE_ITO = {
     "#000000",

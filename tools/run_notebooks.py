@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,28 +86,40 @@ def module_path(name: str, package: Path = PACKAGE) -> Path | None:
     return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
 
 
-def reached(tree: ast.AST, package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
+@cache
+def mentioned(source: bytes | str, package: str) -> tuple[list[str], list[str], list[str]]:
+    """Modules of the package, all imported modules, and data files that code speaks of.
+
+    The chapters reach much the same files: each text is parsed once.
+    """
+    tree = ast.parse(source)
+    imported, data = [], []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported.append(str(node.module))
+        elif isinstance(node, ast.Constant):
+            value = str(node.value)
+            if value.startswith(("_data/", "../benchmarks/")):
+                data.append(value)
+    return list(imported_modules(tree, package)), imported, data
+
+
+def reached(source: bytes | str, package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
     """Name and file of what a piece of code imports or reads from this repository.
 
     That is modules of ``optlearn``, scripts of ``experiments/`` with the tables they make, files
     of ``book/_data/``, and the results in ``benchmarks/``.
     """
     root = package.parent
-    for name in imported_modules(tree, package.name):
+    modules, imported, data = mentioned(source, package.name)
+    for name in modules:
         if path := module_path(name, package):
             yield name, path
             yield package.name, package / "__init__.py"
-    studies, others = [], []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            studies += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            studies.append(node.module)
-        elif isinstance(node, ast.Constant) and str(node.value).startswith("_data/"):
-            others.append(root / "book" / str(node.value))
-        elif isinstance(node, ast.Constant) and str(node.value).startswith("../benchmarks/"):
-            others.append(root / str(node.value).removeprefix("../"))
-    for name in studies:
+    others = [Path(os.path.normpath(root / "book" / name)) for name in data]
+    for name in imported:
         script, table = root / "experiments" / f"{name}.py", root / "book/_data" / f"{name}.csv"
         others += [script, table] if script.is_file() else []
     yield from ((path.relative_to(root).as_posix(), path) for path in others if path.is_file())
@@ -116,9 +129,7 @@ def modules_used(nb: Any, package: Path = PACKAGE) -> dict[str, str]:
     """Every file that the notebook reaches, through others too, with its digest."""
     found: dict[str, str] = {}
     waiting = [
-        pair
-        for cell in code_cells(nb)
-        for pair in reached(ast.parse(python_source(cell.source)), package)
+        pair for cell in code_cells(nb) for pair in reached(python_source(cell.source), package)
     ]
     while waiting:
         name, path = waiting.pop()
@@ -127,7 +138,7 @@ def modules_used(nb: Any, package: Path = PACKAGE) -> dict[str, str]:
         source = path.read_bytes().replace(b"\r\n", b"\n")
         found[name] = sha256(source)
         if path.suffix == ".py":
-            waiting += reached(ast.parse(source), package)
+            waiting += reached(source, package)
     return dict(sorted(found.items()))
 
 
