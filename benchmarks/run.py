@@ -131,6 +131,19 @@ def collect(rounds: int | None, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def merged(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored results with some tables measured again, by the same package."""
+    from benchmarks import targets
+
+    if stored["optlearn"] != new["optlearn"]:
+        raise SystemExit("optlearn has changed since the results were stored: measure all tables")
+    for threads, part in new["threads"].items():
+        for key in ("tables", "missing"):
+            part[key] = stored["threads"].get(threads, {}).get(key, {}) | part[key]
+    new["targets"] = targets.evaluate(new["threads"]["1"]["tables"])
+    return new
+
+
 def print_targets(results: dict[str, Any]) -> None:
     """Print the table of targets, and whether the package has changed since."""
     from benchmarks import machine, targets
@@ -177,6 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, help="turns in every case, at least 3")
     parser.add_argument("--quick", action="store_true", help="3 rounds, results.json is kept")
     parser.add_argument("--tables", nargs="+", choices=MODULES, default=MODULES)
+    parser.add_argument(
+        "--update", action="store_true", help="replace these tables in the results"
+    )
     parser.add_argument("--threads", type=int, help="measure in this very process")
     parser.add_argument("--out", type=Path, help="where to write (default: results.json)")
     parser.add_argument("--targets", action="store_true", help="print the stored table, no more")
@@ -192,7 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.write_text(json.dumps(part), encoding="utf-8")
         return 0
     results = collect(rounds, options.tables)
-    whole = not rounds and tuple(options.tables) == MODULES
+    if options.update:
+        results = merged(json.loads(RESULTS.read_text(encoding="utf-8")), results)
+    whole = options.update or (not rounds and tuple(options.tables) == MODULES)
     out = options.out or (RESULTS if whole else HERE / "look.json")
     write(out, results)
     print(f"\nwritten to {out.name}\n")

@@ -357,6 +357,20 @@ def test_the_results_name_no_place_of_a_machine() -> None:
     assert not re.search(r"/(?:home|root|tmp|work|Users)/|://", text)
 
 
+def test_a_table_is_replaced_only_if_the_package_is_the_same() -> None:
+    def part(**tables: Any) -> Row:
+        return {"tables": tables, "missing": {name: {} for name in tables}, "blas": []}
+
+    stored = {"optlearn": "a", "threads": {"1": part(x=[1], y=[2]), "2": part(x=[3])}}
+    new = {"optlearn": "a", "threads": {"1": part(x=[4]), "2": part()}}
+    threads = run.merged(stored, new)["threads"]
+    assert threads["1"]["tables"] == {"x": [4], "y": [2]}
+    assert threads["1"]["missing"] == {"x": {}, "y": {}}
+    assert threads["2"]["tables"] == {"x": [3]}
+    with pytest.raises(SystemExit, match="optlearn has changed"):
+        run.merged(stored, {**new, "optlearn": "b"})
+
+
 def test_rows_are_stored_a_list_of_numbers_a_line(tmp_path: Path) -> None:
     written = {"a": [1.5, 2.0], "b": [{"c": [1, 2], "d": []}], "e": [[1, 2], [3, 4]]}
     run.write(tmp_path / "r.json", written)
