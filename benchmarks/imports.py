@@ -19,9 +19,9 @@ CONTENDERS = ("numpy", *PACKAGE)
 PROGRAM = """
 import sys, time
 before = set(sys.modules)
-begin = time.perf_counter()
+begin = time.process_time()
 import {name}
-seconds = time.perf_counter() - begin
+seconds = time.process_time() - begin
 import json
 roots = {{module.split(".")[0] for module in set(sys.modules) - before}}
 foreign = sorted(r for r in roots if r not in sys.stdlib_module_names and r[0] != "_")

@@ -3,10 +3,14 @@
 A machine's speed drifts within minutes and jumps when somebody else uses it. Two contenders that
 run right after one another see the same machine, so each round gives a ratio that drift does not
 touch; the median of these ratios is what is reported, with its quartiles.
+
+On one core the clock is the processor's: it stands still while somebody else has the core. On
+several it is the one on the wall, since work that is shared out would count twice.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,6 +143,12 @@ def reason(error: Exception) -> str:
     return text[:200]
 
 
+def clock() -> float:
+    """Return seconds: the processor's where there is one core for all threads, else the wall's."""
+    one = os.environ.get("OMP_NUM_THREADS") == "1"
+    return time.process_time() if one else time.perf_counter()
+
+
 def take_turns(
     made: dict[str, Contender], rounds: int, prepare: Callable[[str], Any] = switch
 ) -> dict[str, list[float]]:
@@ -151,9 +161,9 @@ def take_turns(
             contender = made[name]
             prepare(name)
             contender.reset()
-            begin = time.perf_counter()
+            begin = clock()
             contender.run()
-            seconds = time.perf_counter() - begin
+            seconds = clock() - begin
             times[name].append(float(f"{seconds / contender.per * 1e6:.4g}"))
     return times
 
@@ -211,9 +221,9 @@ def rows(
 def repeated(step: Callable[[], Any], seconds: float = 0.02) -> tuple[Callable[[], None], int]:
     """Return `step` repeated until it takes a while, and how often that is."""
     step()
-    begin = time.perf_counter()
+    begin = clock()
     step()
-    count = max(1, round(seconds / max(time.perf_counter() - begin, 1e-7)))
+    count = max(1, round(seconds / max(clock() - begin, 1e-7)))
 
     def run() -> None:
         for _ in range(count):
