@@ -259,6 +259,12 @@ def results() -> dict[str, Any]:
     return json.loads(run.RESULTS.read_text(encoding="utf-8"))
 
 
+def part_of(results: Row, threads: str) -> Row:
+    if threads == "2" and threads not in results["threads"]:
+        pytest.skip("the results were measured with one thread only")
+    return results["threads"][threads]
+
+
 def faults(row: Row, rounds: int) -> Any:
     """Yield what does not fit together in a row."""
     label = f"{row['table']} {row['case']} {row['contender']}"
@@ -288,7 +294,7 @@ def test_a_wrong_summary_is_a_fault() -> None:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_results_have_every_contender_or_a_reason(results: Row, threads: str) -> None:
-    part = results["threads"][threads]
+    part = part_of(results, threads)
     for name in run.MODULES:
         if threads != "1" and name in run.ONLY_ON_ONE_THREAD:
             continue
@@ -312,7 +318,7 @@ def test_the_results_have_every_contender_or_a_reason(results: Row, threads: str
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_stored_ratios_follow_from_the_stored_times(results: Row, threads: str) -> None:
-    tables = results["threads"][threads]["tables"]
+    tables = part_of(results, threads)["tables"]
     for table in tables.values():
         for row in table:
             assert list(faults(row, 3)) == []
