@@ -4,11 +4,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 INSTALLED := $(VENV)/.installed
 FAST := .venv-fast
 PORT ?= 8000
 JOBS ?= 2
 PYTEST_ARGS ?=
+ROUNDS ?=
 # A file, and so a notebook, is run by one worker; conftest.py says which files come first.
 WORKERS = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -119,9 +121,12 @@ lint: $(INSTALLED) ## style, spelling and types
 	@$(BIN)/python tools/notebook_text.py | $(BIN)/codespell -
 	@$(BIN)/mypy
 
+# The peers are large and none of the book's business: they have an environment of their own.
 .PHONY: bench
-bench: $(INSTALLED) ## run the benchmarks, if there are any
-	@for file in $(wildcard benchmarks/*.py); do echo "$$file"; $(BIN)/python $$file || exit 1; done
+bench: ## time optlearn beside its peers (10 minutes; ROUNDS=3 is a look)
+	@$(BENCH)/bin/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python benchmarks/install.py
+	@$(BENCH)/bin/python -m benchmarks.run $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: lock
 lock: ## renew both requirements*.lock from their .txt (needs uv)

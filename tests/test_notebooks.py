@@ -559,13 +559,15 @@ def test_outputs_depend_on_every_file_that_the_cells_reach(tmp_path: Path) -> No
         "book/_data/table.csv": "x",
         "book/_data/study.csv": "x",
         "book/_data/other.csv": "y",
+        "benchmarks/results.json": "z",
+        "benchmarks/other.json": "z",
     }
     for name, source in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source)
     nb = nbformat.v4.new_notebook()
     code(nb, "from optlearn.one import x\nfrom study import x\n")
-    code(nb, "open('_data/table.csv')")
+    code(nb, "open('_data/table.csv'), open('../benchmarks/results.json')")
     package = tmp_path / "optlearn"
     nb.metadata["optlearn"] = run_notebooks.digest(nb, package)
     for name, source in files.items():

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import optlearn
+from benchmarks.imports import first_import
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -175,6 +176,12 @@ def test_importing_the_numeric_modules_brings_in_no_plotting_and_no_framework() 
     loaded = set(import_in_a_fresh_process(numeric)["loaded"])
     assert {"numpy", "optlearn"} <= loaded
     assert loaded.isdisjoint({"matplotlib", "IPython", "sklearn", "scipy", "numba", "torch"})
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "plotting"])
+def test_a_numeric_module_brings_in_numpy_and_nothing_heavy(name: str) -> None:
+    _, foreign = first_import(f"optlearn.{name}")
+    assert set(foreign) <= {"numpy", "optlearn", "tqdm"}
 
 
 def test_importing_the_package_leaves_the_global_random_state_alone() -> None:

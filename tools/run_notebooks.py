@@ -2,9 +2,9 @@
 
 The book is built from stored outputs, so they must be the outputs of the code beside them. Each
 run therefore leaves a digest in the notebook's metadata: of its code cells, of every ``optlearn``
-module, script of ``experiments/`` and file of ``book/_data/`` they reach, and of the outputs
-themselves. ``problems`` compares the digest with the files
-as they are now; ``tests/test_notebooks.py`` fails when they differ.
+module, script of ``experiments/`` and file of ``book/_data/`` or ``benchmarks/`` they reach, and
+of the outputs themselves. ``problems`` compares the digest with the files as they are now;
+``tests/test_notebooks.py`` fails when they differ.
 
 Without arguments the notebooks of ``book/`` that are out of date are run; ``--all`` runs every
 one, ``--check`` only lists them and exits with 1 if there are any.
@@ -88,7 +88,7 @@ def module_path(name: str, package: Path = PACKAGE) -> Path | None:
 
 @cache
 def mentioned(source: bytes | str, package: str) -> tuple[list[str], list[str], list[str]]:
-    """Modules of the package, all imported modules, and files of ``_data/`` that code speaks of.
+    """Modules of the package, all imported modules, and data files that code speaks of.
 
     The chapters reach much the same files: each text is parsed once.
     """
@@ -99,16 +99,18 @@ def mentioned(source: bytes | str, package: str) -> tuple[list[str], list[str], 
             imported += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imported.append(str(node.module))
-        elif isinstance(node, ast.Constant) and str(node.value).startswith("_data/"):
-            data.append(str(node.value))
+        elif isinstance(node, ast.Constant):
+            value = str(node.value)
+            if value.startswith(("_data/", "../benchmarks/")):
+                data.append(value)
     return list(imported_modules(tree, package)), imported, data
 
 
 def reached(source: bytes | str, package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
     """Name and file of what a piece of code imports or reads from this repository.
 
-    That is modules of ``optlearn``, scripts of ``experiments/`` with the tables they make, and
-    files of ``book/_data/``.
+    That is modules of ``optlearn``, scripts of ``experiments/`` with the tables they make, files
+    of ``book/_data/``, and the results in ``benchmarks/``.
     """
     root = package.parent
     modules, imported, data = mentioned(source, package.name)
@@ -116,7 +118,7 @@ def reached(source: bytes | str, package: Path = PACKAGE) -> Iterator[tuple[str,
         if path := module_path(name, package):
             yield name, path
             yield package.name, package / "__init__.py"
-    others = [root / "book" / name for name in data]
+    others = [Path(os.path.normpath(root / "book" / name)) for name in data]
     for name in imported:
         script, table = root / "experiments" / f"{name}.py", root / "book/_data" / f"{name}.csv"
         others += [script, table] if script.is_file() else []
