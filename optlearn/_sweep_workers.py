@@ -1,8 +1,8 @@
 """What does the runs of a sweep: this process, others beside it, or those of a cluster.
 
-All pools are executors of `concurrent.futures`: joblib's loky for processes, threads, and the one
-that dask.distributed makes of a cluster. joblib's own dask backend is not used, because it waits
-for ever for a run that has killed its workers. `optlearn.sweeps` is what a reader calls.
+All work comes back in futures of `concurrent.futures`: from joblib's loky, which makes processes,
+from threads, and from the client of a dask cluster. joblib's own dask backend is not used, because
+it waits for ever for a run that has killed its workers. `optlearn.sweeps` is what a reader calls.
 """
 
 from __future__ import annotations
@@ -193,7 +193,8 @@ class _Cluster(Pool):
                 "backend must have workers, got 'dask' without a client; make one first: "
                 "client = dask.distributed.Client('tcp://scheduler-address:8786')"
             ) from error
-        super().__init__(self._client.get_executor(pure=False), 1)
+        super().__init__(self, 1)
+        self._distant: dict[Future[Any], Any] = {}
         # The scheduler itself repeats what a dead worker was doing, and gives up only in the end.
         self.deaths = {KilledWorker: _DEATHS}
         self._room, self._asked = 0, -math.inf
@@ -206,7 +207,27 @@ class _Cluster(Pool):
 
     def close(self, left: Collection[Future[Any]] = ()) -> None:
         if left and self._client.status == "running":
-            self.executor.shutdown(wait=False)
+            self._client.cancel([self._distant[f] for f in left if f in self._distant])
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Return a future of concurrent.futures.
+
+        The client's own executor confuses a result that is here with the state of its worker,
+        which may have died in the meantime.
+        """
+        future: Future[Any] = Future()
+        distant = self._client.submit(function, *arguments, pure=False)
+        self._distant[future] = distant
+        distant.add_done_callback(partial(self._hand_over, future))
+        return future
+
+    def _hand_over(self, future: Future[Any], distant: Any) -> None:
+        try:
+            future.set_result(distant.result())
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            del self._distant[future]
 
 
 def open_pool(backend: str | Executor, n_jobs: int) -> Pool:
@@ -270,7 +291,9 @@ def _died(future: Future[list[Result]], pool: Pool) -> int:
     try:
         error = future.exception()
     except CancelledError as cancelled:
-        raise RuntimeError("the workers were closed while they were at work") from cancelled
+        error = cancelled
+    if isinstance(error, CancelledError):
+        raise RuntimeError("the workers were closed while they were at work") from error
     for kind, number in pool.deaths.items():
         if isinstance(error, kind):
             return number

@@ -561,6 +561,16 @@ def test_half_written_files_of_a_killed_sweep_are_not_results(tmp_path: Path) ->
         ("[1]", "must hold a JSON object, got list"),
         ("{}", r"must be the result of {'lr': 0.1} with seed 0"),
         ('{"setting": {"lr": 0.2}, "seed": 0, "values": {}, "error": ""}', "must be the result"),
+        (
+            '{"setting": {"lr": 0.2}, "seed": 0, "values": {}, "error": "", "seconds": 1, '
+            '"host": "", "pid": 1}',
+            "must be the result",
+        ),
+        (
+            '{"setting": {"lr": 0.1}, "seed": 1, "values": {}, "error": "", "seconds": 1, '
+            '"host": "", "pid": 1}',
+            "must be the result",
+        ),
         ('{"setting": {"lr": 0.1}, "seed": 0, "values": 3, "error": ""}', "must be the result"),
         (
             '{"setting": {"lr": 0.1}, "seed": 0, "values": {"loss": "much"}, "error": ""}',
