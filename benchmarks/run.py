@@ -109,6 +109,18 @@ def measure_in_a_process(threads: int, rounds: int | None, names: Sequence[str])
         return json.loads(out.read_text(encoding="utf-8"))
 
 
+def measure_sweeps(quick: bool) -> Any:
+    """Return what `sweeps_on_workers` measures, in a process whose workers have one thread each."""
+    command = [sys.executable, "-m", "benchmarks.sweeps_on_workers", "--json"]
+    command += ["--quick"] if quick else []
+    begin = time.perf_counter()
+    run = subprocess.run(
+        command, env=environment(1), cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True
+    )
+    print(f"sweeps on workers: {time.perf_counter() - begin:.0f} s", flush=True)
+    return json.loads(run.stdout)
+
+
 def not_installed() -> dict[str, str]:
     """Return the peers that `benchmarks/install.py` could not install, with pip's last line."""
     file = Path(sys.prefix) / "missing.json"
@@ -127,6 +139,7 @@ def collect(rounds: int | None, names: Sequence[str]) -> dict[str, Any]:
         "versions": machine.versions(),
         "not_installed": not_installed(),
         "threads": {str(n): part for n, part in parts.items()},
+        "sweeps": measure_sweeps(bool(rounds)) if tuple(names) == MODULES else None,
         "targets": targets.evaluate(parts[1]["tables"]),
     }
 
@@ -140,6 +153,7 @@ def merged(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     for threads, part in new["threads"].items():
         for key in ("tables", "missing"):
             part[key] = stored["threads"].get(threads, {}).get(key, {}) | part[key]
+    new["sweeps"] = new["sweeps"] or stored["sweeps"]
     new["targets"] = targets.evaluate(new["threads"]["1"]["tables"])
     return new
 

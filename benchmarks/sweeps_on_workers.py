@@ -1,7 +1,7 @@
 """Time sweeps on one and two workers: throughput against the ideal, and overhead per run.
 
 The runs are trainings of a 2-1-1 network on the exclusive or, with one BLAS thread, of two
-lengths: about 0.2 and 2 seconds. Workers are joblib's processes or a dask cluster on this machine,
+lengths: about 0.2 and 1 second. Workers are joblib's processes or a dask cluster on this machine,
 of one thread each, started before the clock. In every round all ways of running take turns, so
 that a busy machine slows all of them; a speed-up is a ratio within a round. What two workers can
 reach at best depends on the machine, not on us: `two_loops` measures it, as the throughput of two
@@ -9,15 +9,10 @@ processes that run the same training in a plain loop, knowing nothing of sweeps.
 
 Overhead per run is that of runs which do nothing, results written to disk.
 
-    PYTHONPATH=. python benchmarks/sweeps_on_workers.py
+`benchmarks/run.py` starts it with one thread and stores what it prints:
+
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.sweeps_on_workers
 """
-
-import os
-
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
-for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(variable, None)
 
 import argparse
 import contextlib
@@ -235,8 +230,8 @@ def measure(*, quick=False):
     """Return everything this file measures, as plain dicts."""
     rounds = 1 if quick else 5
     return {
-        "short_runs": measure_throughput(0.2, 8 if quick else 24, rounds),
-        "long_runs": measure_throughput(0.5 if quick else 2.0, 4 if quick else 8, rounds),
+        "short_runs": measure_throughput(0.2, 8 if quick else 16, rounds),
+        "long_runs": measure_throughput(0.5 if quick else 1.0, 4 if quick else 8, rounds),
         "overhead": measure_overhead(50 if quick else 300, rounds),
     }
 
