@@ -44,12 +44,12 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 ROUNDS = {  # with two threads half as many: the targets are for one
-    "full_step": 15,
-    "small_network": 15,
-    "trajectories": 11,
-    "optimizer_step": 11,
-    "many_runs": 7,
-    "growth": 7,
+    "full_step": 9,
+    "small_network": 9,
+    "trajectories": 7,
+    "optimizer_step": 9,
+    "many_runs": 5,
+    "growth": 5,
     "imports": 10,
 }
 
@@ -110,7 +110,7 @@ def measure_in_a_process(threads: int, rounds: int | None, names: Sequence[str])
 
 
 def measure_sweeps(quick: bool) -> Any:
-    """Return what `sweeps_on_workers` measures, in a process whose workers have one thread each."""
+    """Return what `sweeps_on_workers` measures, with one thread in every process."""
     command = [sys.executable, "-m", "benchmarks.sweeps_on_workers", "--json"]
     command += ["--quick"] if quick else []
     begin = time.perf_counter()

@@ -228,7 +228,7 @@ def measure_overhead(runs, rounds):
 
 def measure(*, quick=False):
     """Return everything this file measures, as plain dicts."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     return {
         "short_runs": measure_throughput(0.2, 8 if quick else 16, rounds),
         "long_runs": measure_throughput(0.5 if quick else 1.0, 4 if quick else 8, rounds),

@@ -20,7 +20,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import full_step, growth, install, machine, many_runs, run, targets, turns
+from benchmarks import (
+    full_step,
+    growth,
+    install,
+    machine,
+    many_runs,
+    run,
+    sweeps_on_workers,
+    targets,
+    turns,
+)
 from benchmarks.turns import FAST, PURE, AbsentError, Contender
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -367,9 +377,11 @@ def test_a_table_is_replaced_only_if_the_package_is_the_same() -> None:
     def part(**tables: Any) -> Row:
         return {"tables": tables, "missing": {name: {} for name in tables}, "blas": []}
 
-    stored = {"optlearn": "a", "threads": {"1": part(x=[1], y=[2]), "2": part(x=[3])}}
-    new = {"optlearn": "a", "threads": {"1": part(x=[4]), "2": part()}}
-    threads = run.merged(stored, new)["threads"]
+    stored = {"optlearn": "a", "threads": {"1": part(x=[1], y=[2]), "2": part(x=[3])}, "sweeps": 5}
+    new = {"optlearn": "a", "threads": {"1": part(x=[4]), "2": part()}, "sweeps": None}
+    both = run.merged(stored, new)
+    threads = both["threads"]
+    assert both["sweeps"] == 5
     assert threads["1"]["tables"] == {"x": [4], "y": [2]}
     assert threads["1"]["missing"] == {"x": {}, "y": {}}
     assert threads["2"]["tables"] == {"x": [3]}
@@ -383,3 +395,31 @@ def test_rows_are_stored_a_list_of_numbers_a_line(tmp_path: Path) -> None:
     text = (tmp_path / "r.json").read_text(encoding="utf-8")
     assert json.loads(text) == written
     assert '"a": [1.5, 2.0]' in text
+
+
+def test_the_results_have_sweeps_on_one_worker_and_on_two(results: Row) -> None:
+    ways = {"joblib_1", "joblib_2", "dask_1", "dask_2"}
+    sweeps = results["sweeps"]
+    for part in (sweeps["short_runs"], sweeps["long_runs"]):
+        assert part["ways"].keys() == ways - {
+            f"{kind}_{n}" for kind in part["missing"] for n in "12"
+        }
+        low, middle, high = part["ideal_speedup_of_two"]
+        assert 0 < low <= middle <= high < 3
+    idle = sweeps["overhead"]["milliseconds_per_run"]
+    assert idle.keys() <= {"serial"} | ways
+    assert all(0 < low <= middle <= high for low, middle, high in idle.values())
+
+
+def test_a_sweep_on_workers_is_timed_in_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps_on_workers, "KINDS", {"joblib": sweeps_on_workers.processes})
+    found = sweeps_on_workers.measure_overhead(4, 2)
+    assert found["milliseconds_per_run"].keys() == {"serial", "joblib_1", "joblib_2"}
+    assert not found["missing"]
+    part = sweeps_on_workers.measure_throughput(0.001, 2, 1)
+    assert part["ways"].keys() == {"joblib_1", "joblib_2"}
+    serial, best = part["serial_seconds"][1], part["ideal_speedup_of_two"][1]
+    for way, row in part["ways"].items():
+        ideal = best if way.endswith("2") else 1.0
+        assert row["speedup"][1] == pytest.approx(serial / row["seconds"][1])
+        assert row["of_ideal"][1] == pytest.approx(row["speedup"][1] / ideal)
