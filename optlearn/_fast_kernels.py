@@ -18,18 +18,7 @@ from numba import njit
 
 from optlearn._checks import Array
 
-__all__ = [
-    "IDENTITY",
-    "RELU",
-    "SIGMOID",
-    "TANH",
-    "adam",
-    "backward",
-    "descent",
-    "forward",
-    "momentum",
-    "scaled",
-]
+__all__ = ["adam", "backward", "descent", "forward", "momentum", "scaled"]
 
 # NumPy's rule for a division by zero: no exception, so that loops stay loops of vector operations.
 compiled = njit(cache=True, error_model="numpy")

@@ -78,7 +78,7 @@ class _Pass:
         space = self.spaces.get(rows)
         if space is None:
             space = self.spaces[rows] = _Workspace(self.network, rows, self.theta.dtype)
-        np.take(self.x, batch, axis=0, out=space.x, mode="clip")  # clip: without a buffer
+        self.x.take(batch, axis=0, out=space.x, mode="clip")  # clip: without a buffer
         first = self._first_layers(space)
         theta, work, layout = self.theta, space.work, space.layout
         powers, labels = space.powers if self.classes else None, self.labels
@@ -92,7 +92,7 @@ class _Pass:
         kernels.backward(
             theta, self.grad, work, layout, self.activation, powers, space.totals, labels, batch
         )
-        np.matmul(space.x.T, space.first_delta, out=self.first_slot)
+        np.matmul(space.x_turned, space.first_delta, out=self.first_slot)
         if powers is not None:
             per_sample = np.log(space.totals, out=space.totals)
             per_sample -= space.right
@@ -136,6 +136,7 @@ class _Workspace:
         )
         self.work = aligned_zeros((starts[-1],), dtype)
         self.x = aligned_zeros((rows, network.sizes[0]), dtype)
+        self.x_turned = self.x.T
 
         def views(begins: list[int]) -> list[Array]:
             return [
