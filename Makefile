@@ -88,8 +88,8 @@ $(FAST)/.installed: $(INSTALLED) requirements-fast.lock
 		-r requirements-fast.lock
 	@touch $@
 
-FAST_TESTS := $(addprefix tests/test_,$(addsuffix .py,fast networks optimizers quantized_networks \
-	runs training transfer))
+FAST_TESTS := $(addprefix tests/test_,$(addsuffix .py,fast fast_kernels networks optimizers \
+	quantized_networks runs training transfer))
 
 .PHONY: test-fast
 test-fast: $(FAST)/.installed ## the compiled kernels, and every notebook again with them
