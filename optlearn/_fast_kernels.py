@@ -13,12 +13,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numba import njit
 
 from optlearn._checks import Array
 
-__all__ = ["adam", "backward", "descent", "forward", "momentum", "scaled"]
+__all__ = ["adam", "bend", "descent", "momentum", "scaled", "shift", "slope", "softmax"]
 
 # NumPy's rule for a division by zero: no exception, so that loops stay loops of vector operations.
 compiled = njit(cache=True, error_model="numpy")
@@ -188,110 +187,78 @@ def adam(
             here[i] = place - ratio * r * f
 
 
-# Networks: a row of `layout` per layer, as `optlearn._fast_network` writes it -------------------
+# Networks: z, deltas and values are (batch, width); the products between them are NumPy's --------
 
 
 @compiled
-def forward(
-    theta: Array,
-    work: Array,
-    layout: Array,
-    rows: int,
-    first: int,
-    relu: bool,
-    shifted: Any,
-    right: Array,
-    labels: Array,
-    batch: Array,
-) -> None:
-    """Finish layer `first`, whose product is in its place, and go on to the logits.
-
-    For the softmax they are `shifted` so that each sample's largest is 0, and `right` gets that of
-    the sample's label.
-    """
-    zero = theta.dtype.type(0)
-    last = len(layout) - 1
-    for layer in range(first, last + 1):
-        weights, bias, end, n_in, n_out, before, here, _ = layout[layer]
-        z = work[here : here + rows * n_out].reshape(rows, n_out)
-        if layer > first:
-            a = work[before : before + rows * n_in].reshape(rows, n_in)
-            np.dot(a, theta[weights:bias].reshape(n_in, n_out), z)
-        b = theta[bias:end]
-        bent = relu and layer < last
-        for i in range(rows):
-            for j in range(n_out):
-                value = z[i, j] + b[j]
-                if bent and value <= zero:  # NaN is not, and stays
-                    value = zero
-                z[i, j] = value
-    if shifted is not None:
-        classes, here = layout[last, 4], layout[last, 6]
-        logits = work[here : here + rows * classes].reshape(rows, classes)
-        for i in range(rows):
-            largest = logits[i, 0]
-            for j in range(1, classes):
-                largest = max(largest, logits[i, j])
-            for j in range(classes):
-                shifted[i, j] = logits[i, j] - largest
-            right[i] = shifted[i, labels[batch[i]]]
+def bend(z: Array, bias: Array, relu: bool) -> None:
+    """Add the bias to a layer's product and apply the ReLU, if it has one."""
+    zero = z.dtype.type(0)
+    rows, width = z.shape
+    for i in range(rows):
+        for j in range(width):
+            value = z[i, j] + bias[j]
+            if relu and value <= zero:  # NaN is not, and stays
+                value = zero
+            z[i, j] = value
 
 
 @compiled
-def backward(
-    theta: Array,
-    grad: Array,
-    work: Array,
-    layout: Array,
-    activation: int,
-    powers: Any,
-    totals: Array,
-    labels: Array,
-    batch: Array,
+def shift(
+    z: Array, bias: Array, shifted: Array, right: Array, labels: Array, batch: Array
 ) -> None:
-    """Fill the gradient from the logits' delta, all but the first layer's weights.
+    """Add the bias to the logits, and write them with each sample's largest moved to 0.
 
-    The softmax's delta is computed from its `powers`, exponentials of the shifted logits, whose
-    sums go to `totals`.
+    `right` gets that of the sample's label.
     """
-    one, zero = theta.dtype.type(1), theta.dtype.type(0)
-    rows = len(batch)
-    samples = theta.dtype.type(rows)
-    last = len(layout) - 1
-    if powers is not None:
-        classes, below = layout[last, 4], layout[last, 7]
-        delta = work[below : below + rows * classes].reshape(rows, classes)
+    rows, classes = z.shape
+    for i in range(rows):
+        for j in range(classes):
+            z[i, j] += bias[j]
+        largest = z[i, 0]
+        for j in range(1, classes):
+            largest = max(largest, z[i, j])
+        for j in range(classes):
+            shifted[i, j] = z[i, j] - largest
+        right[i] = shifted[i, labels[batch[i]]]
+
+
+@compiled
+def softmax(powers: Array, delta: Array, totals: Array, labels: Array, batch: Array) -> None:
+    """Turn exponentials of shifted logits into the delta; their sums go to `totals`."""
+    one, zero = delta.dtype.type(1), delta.dtype.type(0)
+    rows, classes = delta.shape
+    samples = delta.dtype.type(rows)
+    for i in range(rows):
+        total = zero
+        for j in range(classes):
+            total += powers[i, j]
+        for j in range(classes):
+            delta[i, j] = powers[i, j] / total
+        delta[i, labels[batch[i]]] -= one
+        for j in range(classes):
+            delta[i, j] /= samples
+        totals[i] = total
+
+
+@compiled
+def slope(delta: Array, value: Array, activation: int, grad_b: Array) -> None:
+    """Multiply a delta by the activation's derivative, and add up the gradient of the biases."""
+    one, zero = delta.dtype.type(1), delta.dtype.type(0)
+    rows, width = delta.shape
+    if activation == RELU:
         for i in range(rows):
-            total = zero
-            for j in range(classes):
-                total += powers[i, j]
-            for j in range(classes):
-                delta[i, j] = powers[i, j] / total
-            delta[i, labels[batch[i]]] -= one
-            for j in range(classes):
-                delta[i, j] /= samples
-            totals[i] = total
-    for layer in range(last, -1, -1):
-        weights, bias, end, n_in, n_out, before, _, below = layout[layer]
-        delta = work[below : below + rows * n_out].reshape(rows, n_out)
-        grad_b = grad[bias:end]
-        grad_b[:] = delta[0]
-        for i in range(1, rows):
-            for j in range(n_out):
-                grad_b[j] += delta[i, j]
-        if layer == 0:
-            break
-        value = work[before : before + rows * n_in]
-        np.dot(value.reshape(rows, n_in).T, delta, grad[weights:bias].reshape(n_in, n_out))
-        down = layout[layer - 1, 7]
-        flat = work[down : down + rows * n_in]
-        np.dot(delta, theta[weights:bias].reshape(n_in, n_out).T, flat.reshape(rows, n_in))
-        if activation == RELU:
-            for i in range(flat.size):
-                flat[i] *= one if value[i] > zero else zero
-        elif activation == TANH:
-            for i in range(flat.size):
-                flat[i] *= one - value[i] * value[i]
-        elif activation == SIGMOID:
-            for i in range(flat.size):
-                flat[i] *= value[i] * (one - value[i])
+            for j in range(width):
+                delta[i, j] *= one if value[i, j] > zero else zero
+    elif activation == TANH:
+        for i in range(rows):
+            for j in range(width):
+                delta[i, j] *= one - value[i, j] * value[i, j]
+    elif activation == SIGMOID:
+        for i in range(rows):
+            for j in range(width):
+                delta[i, j] *= value[i, j] * (one - value[i, j])
+    grad_b[:] = delta[0]
+    for i in range(1, rows):
+        for j in range(width):
+            grad_b[j] += delta[i, j]

@@ -1,9 +1,11 @@
 """A network's forward and backward pass with fused kernels, in memory that is used again.
 
-`optlearn.training.fit` asks `fused_pass` for one. The two products with the batch itself, which
-take most of the time, stay NumPy's, and so do exponentials and logarithms, for which it has vector
-instructions. All else between them is compiled: two calls a step, whatever the depth. The readable
-pass allocates a dozen arrays a step; here every batch size has its workspace.
+`optlearn.training.fit` asks `fused_pass` for one. The matrix products, which take most of the
+time, stay NumPy's (a second library of BLAS would bring threads of its own, which fight the first
+one's), and so do exponentials and logarithms, for which it has vector instructions. What lies
+between them is compiled: a bias and its ReLU are one pass, a derivative and the gradient of the
+biases another. The readable pass allocates a dozen arrays a step; here every batch size has its
+workspace.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 
 from optlearn import fast, losses
 from optlearn._checks import Array
-from optlearn._memory import LINE, aligned_zeros
+from optlearn._memory import aligned_zeros
 from optlearn.activations import ACTIVATIONS
 from optlearn.networks import MLP
 
@@ -63,88 +65,69 @@ class _Pass:
         self, kernels: Any, network: MLP, theta: Array, grad: Array, x: Array, y: Array, loss: Any
     ) -> None:
         self.kernels, self.network, self.loss = kernels, network, loss
-        self.theta, self.grad, self.x, self.y = theta, grad, x, y
+        self.dtype, self.x, self.y = theta.dtype, x, y
         self.activation = getattr(kernels, network.activation.upper())
+        self.layers, self.slots = network.unpack(theta), network.unpack(grad)  # views
+        self.turned = [weights.T for weights, _ in self.layers]
         self.classes = loss is losses.softmax_cross_entropy
-        self.relu = self.activation == kernels.RELU
         self.labels = np.array(y if self.classes else (), dtype=np.int64)
-        self.layers = network.unpack(theta)
-        self.first_slot = network.unpack(grad)[0][0]
         self.spaces: dict[int, _Workspace] = {}
 
     def __call__(self, batch: Array) -> Any:
         """Fill the gradient of the batch and return its loss."""
-        kernels, rows = self.kernels, len(batch)
-        space = self.spaces.get(rows)
+        space = self.spaces.get(len(batch))
         if space is None:
-            space = self.spaces[rows] = _Workspace(self.network, rows, self.theta.dtype)
-        self.x.take(batch, axis=0, out=space.x, mode="clip")  # clip: without a buffer
-        first = self._first_layers(space)
-        theta, work, layout = self.theta, space.work, space.layout
-        powers, labels = space.powers if self.classes else None, self.labels
-        kernels.forward(
-            theta, work, layout, rows, first, self.relu, powers, space.right, labels, batch
-        )
-        if powers is not None:
-            np.exp(powers, out=powers)
-        else:
-            value, space.delta[...] = self.loss(space.logits, self.y[batch])
-        kernels.backward(
-            theta, self.grad, work, layout, self.activation, powers, space.totals, labels, batch
-        )
-        np.matmul(space.x_turned, space.first_delta, out=self.first_slot)
-        if powers is not None:
-            per_sample = np.log(space.totals, out=space.totals)
-            per_sample -= space.right
-            value = np.add.reduce(per_sample) / rows
+            space = self.spaces[len(batch)] = _Workspace(self.network, len(batch), self.dtype)
+        self.x.take(batch, axis=0, out=space.a[0], mode="clip")  # clip: without a buffer
+        self._forward(space)
+        value = (self._softmax if self.classes else self._other)(space, batch)
+        self._backward(space)
         return value
 
-    def _first_layers(self, space: _Workspace) -> int:
-        """Compute what the kernel does not, up to a product, and tell of which layer that is."""
-        a, last = space.x, len(self.layers) - 1
-        by_kernel = self.activation in (self.kernels.RELU, self.kernels.IDENTITY)
+    def _forward(self, space: _Workspace) -> None:
+        """Compute the hidden layers, and of the last one the product."""
+        kernels, relu = self.kernels, self.activation == self.kernels.RELU
+        last = len(self.layers) - 1
         for index, (weights, bias) in enumerate(self.layers):
-            z = np.matmul(a, weights, out=space.a[index])
-            if by_kernel or index == last:
-                return index
-            z += bias
-            z[...] = self.network._phi(z)
-            a = z
-        return last
+            z = np.matmul(space.a[index], weights, out=space.a[index + 1])
+            if index < last:
+                kernels.bend(z, bias, relu)
+                if self.activation in (kernels.TANH, kernels.SIGMOID):
+                    z[...] = self.network._phi(z)
+
+    def _softmax(self, space: _Workspace, batch: Array) -> Any:
+        """Finish the logits; return the cross-entropy and fill the last delta."""
+        powers, right, totals = space.powers, space.right, space.totals
+        self.kernels.shift(space.a[-1], self.layers[-1][1], powers, right, self.labels, batch)
+        np.exp(powers, out=powers)
+        self.kernels.softmax(powers, space.delta[-1], totals, self.labels, batch)
+        per_sample = np.log(totals, out=totals)
+        per_sample -= right
+        return np.add.reduce(per_sample) / len(batch)
+
+    def _other(self, space: _Workspace, batch: Array) -> Any:
+        """Finish the outputs; return another loss and fill the last delta."""
+        self.kernels.bend(space.a[-1], self.layers[-1][1], False)
+        value, space.delta[-1][...] = self.loss(space.a[-1], self.y[batch])
+        return value
+
+    def _backward(self, space: _Workspace) -> None:
+        """Fill the gradient from the last delta."""
+        delta, slope = space.delta, self.kernels.slope
+        slope(delta[-1], delta[-1], self.kernels.IDENTITY, self.slots[-1][1])
+        for index in range(len(self.layers) - 1, -1, -1):
+            np.matmul(space.turned[index], delta[index], out=self.slots[index][0])
+            if index > 0:
+                below = np.matmul(delta[index], self.turned[index], out=delta[index - 1])
+                slope(below, space.a[index], self.activation, self.slots[index - 1][1])
 
 
 class _Workspace:
-    """Memory for the passes over batches of one size: every layer's output and delta.
-
-    `layout` says for the kernels where things are, a row for each layer: in theta the beginning of
-    the weights, of the biases and the end; inputs and outputs; in `work` the beginning of the
-    layer's input, output and delta. (The first layer's input, the batch, lies elsewhere.)
-    """
+    """Memory for the passes over batches of one size: every layer's output and delta."""
 
     def __init__(self, network: MLP, rows: int, dtype: Any) -> None:
-        step = LINE // np.dtype(dtype).itemsize
-        rooms = [-(-rows * size // step) * step for size in network.sizes[1:]]
-        starts = np.cumsum([0, *rooms, *rooms]).tolist()
-        outputs, deltas = starts[: len(rooms)], starts[len(rooms) : -1]
-        self.layout = np.array(
-            [
-                (start, middle, stop, *shape, before, output, delta)
-                for (start, middle, stop, shape), before, output, delta in zip(
-                    network._layout, [0, *outputs], outputs, deltas, strict=False
-                )
-            ]
-        )
-        self.work = aligned_zeros((starts[-1],), dtype)
-        self.x = aligned_zeros((rows, network.sizes[0]), dtype)
-        self.x_turned = self.x.T
-
-        def views(begins: list[int]) -> list[Array]:
-            return [
-                self.work[begin : begin + rows * size].reshape(rows, size)
-                for begin, size in zip(begins, network.sizes[1:], strict=True)
-            ]
-
-        self.a = views(outputs)
-        self.logits, self.first_delta, self.delta = self.a[-1], views(deltas)[0], views(deltas)[-1]
-        self.powers = aligned_zeros(self.logits.shape, dtype)
+        self.a = [aligned_zeros((rows, size), dtype) for size in network.sizes]
+        self.turned = [array.T for array in self.a]
+        self.delta = [aligned_zeros((rows, size), dtype) for size in network.sizes[1:]]
+        self.powers = aligned_zeros(self.a[-1].shape, dtype)
         self.right, self.totals = aligned_zeros((rows,), dtype), aligned_zeros((rows,), dtype)
