@@ -1,6 +1,6 @@
 """Which fused kernel makes an optimizer's step, and with which numbers (`optlearn.fast`).
 
-The table goes by the very function that says how an optimizer is updated: a subclass that writes
+The table goes by the class that says how an optimizer is updated: a subclass that writes
 its own ``_update`` keeps it, and so does whatever is not laid out in memory as one block.
 """
 
@@ -23,8 +23,7 @@ def fused_update(optimizer: Any, theta: Array, grad: Array, rate: Any, out: Arra
     kernels = fast.kernels()
     if kernels is None:
         return False
-    update = optimizer._update
-    launch = LAUNCHES.get((update.__module__, update.__qualname__))
+    launch = _launch_of(type(optimizer))
     if launch is None or not _fits(theta, grad, out):
         return False
     if out is not theta:
@@ -36,6 +35,12 @@ def fused_update(optimizer: Any, theta: Array, grad: Array, rate: Any, out: Arra
         each = True if rates.shape[-1] > 1 else None  # None costs nothing in a kernel
         launch(optimizer, kernels, out, grad, 1.0, rates, each)
     return True
+
+
+def _launch_of(kind: type) -> Launch | None:
+    """Return the kernel for the class that wrote the rule: a subclass's own rule has none."""
+    writer = next(c for c in kind.__mro__ if "_update" in vars(c))
+    return LAUNCHES.get((writer.__module__, writer.__qualname__))
 
 
 def _fits(theta: Array, grad: Any, out: Array) -> bool:
@@ -125,10 +130,10 @@ def _epsilons(o: Any, c: float) -> tuple[float, float]:
 
 Launch = Callable[..., None]
 LAUNCHES: dict[tuple[str, str], Launch] = {
-    ("optlearn.optimizers", "GradientDescent._update"): _descent,
-    ("optlearn.optimizers", "Momentum._update"): _momentum,
-    ("optlearn.adaptive", "AdaGrad._update"): _adagrad,
-    ("optlearn.adaptive", "RMSProp._update"): _rmsprop,
-    ("optlearn.adaptive", "Adam._update"): _adam,
-    ("optlearn.adaptive", "AdamW._update"): _adamw,
+    ("optlearn.optimizers", "GradientDescent"): _descent,
+    ("optlearn.optimizers", "Momentum"): _momentum,
+    ("optlearn.adaptive", "AdaGrad"): _adagrad,
+    ("optlearn.adaptive", "RMSProp"): _rmsprop,
+    ("optlearn.adaptive", "Adam"): _adam,
+    ("optlearn.adaptive", "AdamW"): _adamw,
 }

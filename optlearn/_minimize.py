@@ -94,11 +94,12 @@ def minimize(function: Function, theta0: Any, optimizer: Optimizer, steps: int) 
                 if not math.isfinite(np.vdot(grad, grad)):
                     check_array("grad", grad)  # large but finite numbers pass
                 take_step(here, grad, there)
+                if not math.isfinite(np.vdot(there, there)):
+                    check_array("theta", there)
                 if taken == 0:
                     take_step = optimizer._begin(there)
                 losses[taken + 1] = now = value(there)
                 if not (math.isfinite(now) if start.ndim == 0 else np.isfinite(now).all()):
-                    check_array("theta", there)
                     raise NonFiniteError(f"the function must be finite, got {np.max(now)}")
             taken = steps
         except NonFiniteError as error:

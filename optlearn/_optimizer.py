@@ -112,6 +112,8 @@ class Optimizer:
         self._check_state(theta)
         if out is not None:
             out = check_out("out", out, theta, grad)
+            if np.may_share_memory(out, grad):  # theta is its own gradient, and is overwritten
+                grad = grad.copy()
         return self._advance(theta, grad, np.empty_like(theta) if out is None else out)
 
     def _begin(self, theta: Array) -> Callable[[Array, Array, Array], Array]:

@@ -9,7 +9,8 @@ A moving average :math:`m \leftarrow \beta m + (1-\beta) g` is kept as the runni
 :math:`\Sigma \leftarrow \beta\Sigma + g`, so that :math:`m = (1-\beta)\Sigma`. Its weights
 :math:`1, \beta, \beta^2, \dots` add up to :math:`c = (1-\beta^t)/(1-\beta)`; the average
 corrected for its start at 0 is nothing but the weighted mean :math:`\Sigma/c`. The sum also takes
-two operations a step where the average takes three.
+two operations a step where the average takes three. It is larger by up to :math:`1/(1-\beta)`: at
+:math:`\beta_2 = 0.999` squares overflow from gradients of 5e17 on in float32.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Adam's dozen of them read and write the same memory a dozen times. A *fused* ker
 rule as one loop: every number is fetched once, all that happens to it happens in registers, and it
 is written back once. In a network the bias, the activation and their derivatives are fused in the
 same way around the matrix products, which stay what they are. Operations keep their order, so the
-numbers do not change; on our machine not a bit of them does.
+numbers are the same but for rounding.
 
 ``pip install "optlearn[fast]"`` brings in numba, which compiles the kernels when they are first
 needed (some seconds, once: they are stored on disk). Nothing else has to be done. `enabled` tells

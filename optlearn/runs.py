@@ -24,7 +24,7 @@ from optlearn._checks import (
 )
 from optlearn._memory import aligned_copy, aligned_zeros
 from optlearn._optimizer import Optimizer, check_optimizer
-from optlearn.losses import UNCHECKED, softmax_cross_entropy
+from optlearn.losses import _unchecked, softmax_cross_entropy
 from optlearn.networks import MLP, Loss
 
 __all__ = ["Runs", "accuracies", "fit_runs"]
@@ -132,7 +132,7 @@ def fit_runs(
     grad = aligned_zeros(theta.shape, theta.dtype)
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
     take_step = optimizer._begin(theta)
-    batch_loss = UNCHECKED.get(loss, loss)  # all labels have been checked above
+    batch_loss = _unchecked(loss)  # all labels have been checked above
     alive = np.ones(k, dtype=bool)
     losses = np.full((epochs, k), np.nan)
     bar = tqdm(range(epochs), disable=not check_flag("progress", progress), unit="epoch")

@@ -29,7 +29,7 @@ from optlearn._fast_network import fused_pass
 from optlearn._memory import aligned_copy, aligned_zeros
 from optlearn._minimize import Path, minimize
 from optlearn._optimizer import Optimizer, check_optimizer
-from optlearn.losses import UNCHECKED, softmax_cross_entropy
+from optlearn.losses import _unchecked, softmax_cross_entropy
 from optlearn.networks import MLP, Loss
 
 __all__ = ["History", "Path", "accuracy", "clip_by_norm", "fit", "minibatches", "minimize"]
@@ -191,7 +191,7 @@ def fit(
     history, lowest = History(theta), np.inf
     layers, slots = network.unpack(theta), network.unpack(grad)  # views: they see every step
     take_step = optimizer._begin(theta)
-    batch_loss = UNCHECKED.get(loss, loss)  # all labels have been checked above
+    batch_loss = _unchecked(loss)  # all labels have been checked above
     rows = aligned_zeros((batch_size, x.shape[1]), x.dtype)
     fused = fused_pass(network, theta, grad, x, y, loss)  # compiled, where it can be
     bar = tqdm(range(1, epochs + 1), disable=not check_flag("progress", progress), unit="epoch")

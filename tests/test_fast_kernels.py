@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import time
 import warnings
@@ -254,6 +255,15 @@ def test_a_subclass_with_its_own_update_keeps_it() -> None:
         assert_array_equal(own, Adam(0.1, eps=0.5).step(theta, 2 * grad))
         assert_array_equal(Renamed(0.1).step(theta, grad), Adam(0.1).step(theta, grad))
         assert (own != Adam(0.1, eps=0.5).step(theta, grad)).all()
+
+
+def test_a_rule_that_bears_the_name_of_another_is_still_its_own() -> None:
+    class Still(Adam):
+        @functools.wraps(Adam._update)
+        def _update(self, *arguments: Any) -> None:
+            arguments[3][...] = arguments[0]
+
+    assert_array_equal(Still(0.1).step(np.ones(2), np.ones(2)), np.ones(2))
 
 
 def test_arrays_that_are_no_block_of_memory_take_the_readable_rule() -> None:

@@ -725,3 +725,12 @@ def test_the_averages_that_are_read_are_those_of_the_definition() -> None:
         largest = np.maximum(largest, v)
         for read, expected in ((adam.m, m), (adam.v, v), (adam.v_max, largest), (rms.s, s)):
             assert_allclose(read, expected, rtol=1e-13, atol=1e-15)
+
+
+@every_variant
+def test_theta_may_be_its_own_gradient(make: Callable[[Any], Any]) -> None:
+    pure, inplace, theta = make(0.1), make(0.1), np.array([0.9, -2.0])
+    for _ in range(3):
+        expected = pure.step(theta, theta)
+        inplace.step(theta, theta, out=theta)
+        assert_array_equal(theta, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from optlearn.functions import Function, Quadratic, double_well, rosenbrock, sad
 from optlearn.losses import binary_cross_entropy, mean_squared_error
 from optlearn.networks import MLP
 from optlearn.optimizers import Adam, GradientDescent, Momentum, Optimizer
+from optlearn.runs import fit_runs
 from optlearn.schedules import inverse_time
 from optlearn.training import (
     History,
@@ -116,6 +118,65 @@ def test_minimize_takes_functions_that_return_plain_numbers_and_lists() -> None:
     path = minimize(plain, np.array([1.0, -2.0]), GradientDescent(0.25), 3)
     assert path.theta[:, 0].tolist() == [1.0, 0.5, 0.25, 0.125]
     assert path.loss.tolist() == [5.0, 1.25, 0.3125, 0.078125]
+
+
+def test_minimize_keeps_no_point_at_infinity() -> None:
+    flat = Function(
+        "flat",
+        lambda theta: np.tanh(theta[..., 0]),
+        lambda theta: 1 - np.tanh(theta) ** 2,
+        lambda theta: 0 * theta[..., None],
+        minimum=None,
+        domain=[[-1.0, 1.0]],
+    )
+    path = minimize(flat, np.array([0.1]), Momentum(1e308, beta=0.99), 5)
+    assert path.diverged
+    assert len(path.theta) == 2
+    assert np.isfinite(path.theta).all()
+    assert "theta must be finite, got -inf" in path.message
+
+
+def test_a_loss_need_not_be_hashable() -> None:
+    @dataclass
+    class Scaled:
+        by: float
+
+        def __call__(self, logits: Any, y: Any) -> Any:
+            value, gradient = mean_squared_error(logits, y)
+            return self.by * value, self.by * gradient
+
+    network, rng = MLP((1, 1)), np.random.default_rng(0)
+    x = rng.normal(size=(6, 1))
+    options = {"epochs": 2, "batch_size": 3}
+    one = fit(
+        network,
+        np.ones(2),
+        (x, x),
+        GradientDescent(0.1),
+        loss=Scaled(2.0),
+        rng=np.random.default_rng(1),
+        **options,
+    )
+    two = fit(
+        network,
+        np.ones(2),
+        (x, x),
+        GradientDescent(0.2),
+        loss=mean_squared_error,
+        rng=np.random.default_rng(1),
+        **options,
+    )
+    assert_allclose(one.theta, two.theta, rtol=1e-14)
+    runs = fit_runs(
+        network,
+        np.ones((1, 2)),
+        (x, x),
+        GradientDescent(0.1),
+        loss=Scaled(2.0),
+        rngs=np.random.default_rng(1),
+        **options,
+    )
+    assert_allclose(runs.theta[0], one.theta, rtol=1e-14)
 
 
 def test_minimize_calls_the_methods_of_a_subclass() -> None:
