@@ -148,8 +148,11 @@ def merged(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return the stored results with some tables measured again, by the same package."""
     from benchmarks import targets
 
-    if stored["optlearn"] != new["optlearn"]:
-        raise SystemExit("optlearn has changed since the results were stored: measure all tables")
+    for key in ("optlearn", "machine", "versions"):
+        if stored[key] != new[key]:
+            raise SystemExit(
+                f"{key} has changed since the results were stored: measure all tables"
+            )
     for threads, part in new["threads"].items():
         for key in ("tables", "missing"):
             part[key] = stored["threads"].get(threads, {}).get(key, {}) | part[key]

@@ -39,7 +39,8 @@ class Target:
         if self.at_most:
             return worst([r["over_limit"] for r in matching if r["contender"] == self.ours], max)
         over = [r["over"].get(self.ours) for r in matching if r["contender"] == self.peer]
-        return worst(over, min)
+        cases = sum(row["contender"] == self.ours for row in matching)
+        return worst(over, min) if len(over) == cases else None
 
     def met(self, measured: float | None) -> bool:
         """Say whether a value reaches the target."""

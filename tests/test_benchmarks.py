@@ -211,10 +211,13 @@ def step_row(contender: str, ratio: float, **case: Any) -> Row:
 def test_the_worst_row_decides_and_a_missing_one_leaves_no_answer() -> None:
     target = targets.Target("t", "table", "peer", PURE, 2.0)
     rows = [step_row("peer", 3.0), step_row("peer", 1.9), step_row("other", 0.1)]
-    assert target.measured({"table": rows}) == 1.9
     assert not target.met(1.9)
     assert target.met(2.0)
+    rows += [step_row(PURE, 1.0), step_row(PURE, 1.0)]
+    assert target.measured({"table": rows}) == 1.9
+    assert target.measured({"table": [*rows, step_row(PURE, 1.0)]}) is None  # a case without it
     rows.append({**step_row("peer", 3.0), "over": {FAST: [9.0, 9.0, 9.0]}})
+    rows.append(step_row(PURE, 1.0))
     assert target.measured({"table": rows}) is None
     assert not target.met(None)
 
@@ -229,7 +232,11 @@ def test_a_time_over_a_limit_should_be_small_and_a_case_chooses_rows() -> None:
 
 def test_a_missed_target_is_printed_as_missed() -> None:
     rows = targets.evaluate(
-        {"many runs": [step_row("loop over fit", 3.0, network="2-1-1", runs=64)]}
+        {
+            "many runs": [
+                step_row(name, 3.0, network="2-1-1", runs=64) for name in ("loop over fit", PURE)
+            ]
+        }
     )
     (line,) = [line for line in targets.report(rows) if "sweep of 64" in line]
     assert line.endswith(">= 25         3  missed")
@@ -302,6 +309,16 @@ def test_a_wrong_summary_is_a_fault() -> None:
     assert len(list(faults(row, 3))) == 1
 
 
+CASES = {
+    "full_step": len(full_step.NETWORKS),
+    "small_network": 2,
+    "trajectories": 8,
+    "optimizer_step": 3,
+    "many_runs": 6,
+    "growth": 4,
+}
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_results_have_every_contender_or_a_reason(results: Row, threads: str) -> None:
     part = part_of(results, threads)
@@ -313,6 +330,7 @@ def test_the_results_have_every_contender_or_a_reason(results: Row, threads: str
         assert rows
         assert all(missing.values())
         cases = {json.dumps(row["case"]) for row in rows}
+        assert len(cases) == CASES.get(name, len(cases))
         if name == "imports":
             assert {row["contender"] for row in rows} | missing.keys() >= {
                 "numpy",
@@ -377,16 +395,18 @@ def test_a_table_is_replaced_only_if_the_package_is_the_same() -> None:
     def part(**tables: Any) -> Row:
         return {"tables": tables, "missing": {name: {} for name in tables}, "blas": []}
 
-    stored = {"optlearn": "a", "threads": {"1": part(x=[1], y=[2]), "2": part(x=[3])}, "sweeps": 5}
-    new = {"optlearn": "a", "threads": {"1": part(x=[4]), "2": part()}, "sweeps": None}
+    same = {"optlearn": "a", "machine": "m", "versions": "v"}
+    stored = {**same, "threads": {"1": part(x=[1], y=[2]), "2": part(x=[3])}, "sweeps": 5}
+    new = {**same, "threads": {"1": part(x=[4]), "2": part()}, "sweeps": None}
     both = run.merged(stored, new)
     threads = both["threads"]
     assert both["sweeps"] == 5
     assert threads["1"]["tables"] == {"x": [4], "y": [2]}
     assert threads["1"]["missing"] == {"x": {}, "y": {}}
     assert threads["2"]["tables"] == {"x": [3]}
-    with pytest.raises(SystemExit, match="optlearn has changed"):
-        run.merged(stored, {**new, "optlearn": "b"})
+    for key in same:
+        with pytest.raises(SystemExit, match=f"{key} has changed"):
+            run.merged(stored, {**new, key: "other"})
 
 
 def test_rows_are_stored_a_list_of_numbers_a_line(tmp_path: Path) -> None:
