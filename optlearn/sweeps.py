@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from optlearn._checks import Array, check_flag, check_integer
+from optlearn._sweep_code import digest_of
 from optlearn._sweep_folder import Folder, Result, Run
 from optlearn._sweep_table import Best, best, load_csv, save_csv, summarize, table_of
 from optlearn._sweep_workers import Job, finished, open_pool, work
@@ -146,9 +147,13 @@ def sweep(
     progress : bool
         Show a progress bar on standard error.
     folder : path, optional
-        New, empty or that of an earlier sweep of the same function. By default a temporary folder,
-        removed once the table is complete; after an interruption, the error has a note that names
-        it.
+        New, empty or that of an earlier sweep of the same function: with the same bytecode (of
+        the same version of Python), defaults, arguments of a partial, values it has closed over
+        and state of its object. Global variables and the code of functions and classes that it
+        calls are not looked at: after a change there, use another folder. A function that holds
+        what cannot be described, such as an open file, needs `folder` to be None. By default a
+        temporary folder, removed once the table is complete; after an interruption, the error has
+        a note that names it.
     retry_errors : bool
         Repeat the runs in `folder` that have an error. Otherwise these are results like any other.
 
@@ -166,8 +171,7 @@ def sweep(
     ------
     TypeError, ValueError
         If an argument is none of these, `folder` holds another sweep or one of a function whose
-        code has changed since (the functions it calls are not looked at), or `train` returns what
-        is no result.
+        code has changed since, or `train` returns what is no result.
     ImportError
         If `backend` is "dask" and that is not installed.
 
@@ -194,8 +198,9 @@ def sweep(
     check_flag("retry_errors", retry_errors)
     if folder is not None and not isinstance(folder, str | os.PathLike):
         raise TypeError(f"folder must be a path or None, got {folder!r}")
+    code = _code(train, needed=folder is not None)
     path = Path(tempfile.mkdtemp(prefix="optlearn-sweep-") if folder is None else folder)
-    files = Folder(path, train, grid)
+    files = Folder(path, train, code, grid)
     results: dict[Run, Result] = {}
     for run in runs:
         result = files.stored(run)
@@ -216,16 +221,30 @@ def sweep(
                 bar.update(len(job))
     except BaseException as error:
         if results:
-            error.add_note(
-                f"{len(results)} of {len(runs)} runs are in {str(path)!r}: "
-                f"call sweep with folder={str(path)!r} to go on from there"
-            )
+            note = f"{len(results)} of {len(runs)} runs are in {str(path)!r}"
+            if code:
+                note += f": call sweep with folder={str(path)!r} to go on from there"
+            error.add_note(note)
         elif folder is None:
             shutil.rmtree(path)
         raise
     if folder is None:
         shutil.rmtree(path)
     return table_of(runs, [results[run] for run in runs])
+
+
+def _code(train: Callable[..., Any], *, needed: bool) -> str:
+    """Return the digest of a function, empty where it has none and none is needed."""
+    try:
+        return digest_of(train)
+    except (TypeError, RecursionError) as error:
+        if not needed:
+            return ""
+        raise TypeError(
+            "train must hold values that can be described, or its results in a folder could be "
+            f"taken for those of another function, got {error}; make these inside train, or sweep "
+            "without folder"
+        ) from error
 
 
 def _do(

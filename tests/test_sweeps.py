@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from numpy.typing import NDArray
 from sweep_trains import counts, descent, descents, interrupted, name_of, note, place, stubborn
 
 from optlearn import _sweep_folder, _sweep_workers
+from optlearn._sweep_code import digest_of
+from optlearn.networks import MLP
+from optlearn.optimizers import Adam
 from optlearn.sweeps import best, load_csv, over_runs, save_csv, summarize, sweep
 
 Table = NDArray[Any]
@@ -320,17 +324,17 @@ def test_values_that_differ_in_their_last_digit_have_results_of_their_own(tmp_pa
 
 
 def test_errors_are_kept_unless_they_are_to_be_retried(tmp_path: Path) -> None:
-    cured = []
+    cured = tmp_path / "cured"
 
     def train(lr: float, seed: int) -> float:
         note(tmp_path / "log", f"{lr}")
-        if lr == 0.2 and not cured:
+        if lr == 0.2 and not cured.exists():
             raise OSError("disk full")
         return lr
 
     options: dict[str, Any] = {"seeds": [0], "folder": tmp_path / "s", "progress": False}
     first = sweep(train, {"lr": [0.1, 0.2]}, **options)
-    cured.append(True)
+    cured.touch()
     assert same(sweep(train, {"lr": [0.1, 0.2]}, **options), first)
     assert counts(tmp_path / "log") == {"0.1": 1, "0.2": 1}
     table = sweep(train, {"lr": [0.1, 0.2]}, retry_errors=True, **options)
@@ -664,6 +668,42 @@ def test_changed_code_is_refused_unless_it_is_declared_harmless(
     assert sweep(train, {"lr": [0.5]}, **options)["loss"] == [1.0]
 
 
+MIDDLE = np.zeros(2000)
+MIDDLE[1000] = 1
+
+
+def closed_over(what: Any) -> Any:
+    def train(lr: float, seed: int) -> Any:
+        return lr if what is not None else seed
+
+    return train
+
+
+class Scaled:
+    """A training function with a state."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, lr: float, seed: int) -> float:
+        return lr * self.scale()
+
+    train = __call__
+
+    def scale(self) -> float:
+        return self.factor
+
+
+class Doubled(Scaled):
+    """The same state, another function."""
+
+    def scale(self) -> float:
+        return 2 * self.factor
+
+
+Doubled.__qualname__ = Scaled.__qualname__
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -672,11 +712,96 @@ def test_changed_code_is_refused_unless_it_is_declared_harmless(
         (lambda lr, seed: (lambda: lr + 1)(), lambda lr, seed: (lambda: lr + 2)()),
         (functools.partial(pow, 2, mod=3), functools.partial(pow, 2, mod=4)),
         (functools.partial(half, seed=1), functools.partial(half, seed=2)),
+        (lambda lr, seed, k=2: k, lambda lr, seed, k=3: k),
+        (lambda lr, *, seed=2: lr, lambda lr, *, seed=3: lr),
+        (lambda lr, seed: lr, lambda lr, *seed: lr),
+        (closed_over(2), closed_over(3)),
+        (closed_over(0.1), closed_over(math.nextafter(0.1, 1))),
+        (closed_over(1), closed_over(True)),
+        (closed_over({"a": [1, {2}]}), closed_over({"a": [1, {3}]})),
+        (closed_over(closed_over(2)), closed_over(closed_over(3))),
+        (closed_over(MIDDLE), closed_over(-MIDDLE)),
+        (closed_over(MIDDLE), closed_over(MIDDLE.reshape(2, 1000))),
+        (closed_over(np.zeros(2)), closed_over(np.zeros(2, dtype=int))),
+        (closed_over(np.array([1, "a"], object)), closed_over(np.array([1, "b"], object))),
+        (closed_over(Adam(0.1)), closed_over(Adam(0.2))),
+        (closed_over(MLP((2, 3, 1))), closed_over(MLP((2, 4, 1)))),
+        (functools.partial(half, seed=MIDDLE), functools.partial(half, seed=-MIDDLE)),
+        (functools.lru_cache(half), functools.lru_cache(closed_over(1))),
+        (Scaled(2), Scaled(3)),
+        (Scaled(2).train, Scaled(3).train),
+        (Scaled(2), Doubled(2)),
     ],
 )
-def test_functions_without_a_source_of_their_own_are_told_apart(first: Any, second: Any) -> None:
-    assert _sweep_folder._code(first) == _sweep_folder._code(first)
-    assert _sweep_folder._code(first) != _sweep_folder._code(second)
+def test_functions_that_do_something_else_are_told_apart(first: Any, second: Any) -> None:
+    assert digest_of(first) == digest_of(first)
+    assert digest_of(first) != digest_of(second)
+
+
+def test_the_digest_is_the_same_in_another_process() -> None:
+    program = """
+import functools, re
+from pathlib import Path
+import numpy as np
+from optlearn._sweep_code import digest_of
+from optlearn.optimizers import Adam
+from optlearn.networks import MLP
+
+def make():
+    words, told = {"a", "b", "c"}, re.compile("a+")
+    def again(n):
+        return again(n - 1) if n else told
+    class Local:
+        rate = 3
+        def __call__(self, lr, seed):
+            return again(seed), lr in {"a", "b", "c"}, words
+    local = Local()
+    local.optimizer, local.path = Adam(0.1), Path("a")
+    local.rng = np.random.default_rng(1)
+    return functools.partial(local, data=np.arange(5), network=MLP((2, 3)))
+print(digest_of(make()))
+"""
+    root = str(Path(__file__).resolve().parents[1])
+    digests = set()
+    for seed in "12":
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1
+    assert re.fullmatch(r"[0-9a-f]{64}\n", digests.pop())
+
+
+def test_docstrings_and_the_size_of_chunks_may_change() -> None:
+    def documented(lr: float, seed: int) -> None:
+        """Say what this does."""
+        print(lr)
+
+    def bare(lr: float, seed: int) -> None:
+        print(lr)
+
+    assert digest_of(documented) == digest_of(bare)
+    assert digest_of(over_runs("lr", chunk=3)(documented)) == digest_of(over_runs("lr")(bare))
+
+
+def test_a_function_with_an_open_file_has_no_folder_of_its_own(tmp_path: Path) -> None:
+    with (tmp_path / "data").open("w") as stream:
+        train = closed_over(stream)
+        with pytest.raises(TypeError, match=r"train must hold values .*got TextIOWrapper.*inside"):
+            sweep(train, {"lr": [0.5]}, seeds=[0], folder=tmp_path / "s", progress=False)
+        table = sweep(train, {"lr": [0.5]}, seeds=[0], progress=False)
+    assert not (tmp_path / "s").exists()
+    assert table["loss"] == [0.5]
+
+
+def test_what_runs_counts_and_not_what_the_file_says_by_now(tmp_path: Path) -> None:
+    train = module_of(tmp_path / "study.py", SOURCE).train
+    (tmp_path / "study.py").write_text(SOURCE.replace("2", "3000"))
+    options: dict[str, Any] = {"seeds": [0], "folder": tmp_path / "s", "progress": False}
+    assert sweep(train, {"lr": [0.5]}, **options)["loss"] == [1.0]
+    again = module_of(tmp_path / "study.py", SOURCE.replace("2", "3000")).train
+    with pytest.raises(ValueError, match=r"got other code of study\.train"):
+        sweep(again, {"lr": [0.5]}, **options)
 
 
 def test_objects_that_can_be_called_can_be_swept(tmp_path: Path) -> None:
