@@ -794,6 +794,17 @@ def test_a_function_with_an_open_file_has_no_folder_of_its_own(tmp_path: Path) -
     assert table["loss"] == [0.5]
 
 
+@pytest.mark.parametrize("made", [Scaled, lambda factor: Scaled(factor).train])
+def test_a_folder_does_not_give_back_the_results_of_another_object(
+    tmp_path: Path, made: Any
+) -> None:
+    options: dict[str, Any] = {"seeds": [0], "folder": tmp_path, "progress": False}
+    assert sweep(made(2), {"lr": [1.0]}, **options)["loss"] == [2.0]
+    with pytest.raises(ValueError, match=r"the values it holds.*got other code of .*Scaled"):
+        sweep(made(3), {"lr": [1.0]}, **options)
+    assert sweep(made(2), {"lr": [1.0]}, **options)["loss"] == [2.0]
+
+
 def test_what_runs_counts_and_not_what_the_file_says_by_now(tmp_path: Path) -> None:
     train = module_of(tmp_path / "study.py", SOURCE).train
     (tmp_path / "study.py").write_text(SOURCE.replace("2", "3000"))
