@@ -887,6 +887,15 @@ def test_csv_that_passed_through_another_program_is_understood(tmp_path: Path) -
     assert [table[name].dtype.kind for name in table.dtype.names] == list("fibUiU")
 
 
+def test_csv_with_a_mark_an_empty_number_and_a_blank_line_is_understood(tmp_path: Path) -> None:
+    content = "lr,loss,rule,error\r\n0.1,,sgd,\r\n0.2,2,,\r\n\r\n"
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8-sig", newline="")
+    table = load_csv(tmp_path / "a.csv")
+    assert table.dtype.names == ("lr", "loss", "rule", "error")
+    assert_array_equal(table["loss"], [np.nan, 2.0])
+    assert table[["lr", "rule", "error"]].tolist() == [(0.1, "sgd", ""), (0.2, "", "")]
+
+
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
