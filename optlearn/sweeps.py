@@ -252,7 +252,7 @@ def _do(
 ) -> Iterator[tuple[Job, list[Result]]]:
     """Yield the runs and their results as they arrive."""
     marked: Any = train
-    while isinstance(marked, functools.partial):
+    while isinstance(marked, functools.partial) and not hasattr(marked, "over_runs"):
         marked = marked.func
     over = getattr(marked, "over_runs", None)
     jobs = [(run,) for run in runs] if over is None else _chunks(runs, over, marked.chunk)

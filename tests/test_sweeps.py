@@ -208,6 +208,16 @@ def test_only_what_is_marked_comes_as_an_array() -> None:
     assert_array_equal(table["loss"], table["lr"] * table["width"] + table["seed"])
 
 
+def test_the_mark_may_be_on_a_partial() -> None:
+    def train(lr: Any, seed: Any, factor: float) -> Any:
+        return factor * lr[:] + seed
+
+    marked = over_runs("lr")(functools.partial(train, factor=2))
+    for function in (marked, functools.partial(marked)):
+        table = sweep(function, {"lr": [0.5, 1.0]}, seeds=[3], progress=False)
+        assert table["loss"].tolist() == [4.0, 5.0]
+
+
 def test_workers_are_other_processes_with_their_share_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
