@@ -219,6 +219,7 @@ def sweep(
                     failed += bool(result.error)
                 bar.set_postfix({"failed": failed}, refresh=False)
                 bar.update(len(job))
+        table = table_of(runs, [results[run] for run in runs])
     except BaseException as error:
         if results:
             note = f"{len(results)} of {len(runs)} runs are in {str(path)!r}"
@@ -229,8 +230,8 @@ def sweep(
             shutil.rmtree(path)
         raise
     if folder is None:
-        shutil.rmtree(path)
-    return table_of(runs, [results[run] for run in runs])
+        shutil.rmtree(path, ignore_errors=True)
+    return table
 
 
 def _code(train: Callable[..., Any], *, needed: bool) -> str:

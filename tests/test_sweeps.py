@@ -9,9 +9,11 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -292,6 +294,61 @@ def test_a_temporary_folder_is_removed_when_it_is_of_no_more_use(
         sweep(lambda lr, seed: None, {"lr": [0.1]}, seeds=[0], progress=False)
     assert not hasattr(refused.value, "__notes__")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_stays_until_the_table_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("optlearn.sweeps.table_of", full)
+        with pytest.raises(MemoryError) as stopped:
+            sweep(half, {"lr": [0.1]}, seeds=[0], progress=False)
+    (left,) = tmp_path.iterdir()
+    assert f"1 of 1 runs are in {str(left)!r}" in stopped.value.__notes__[0]
+    monkeypatch.setattr("os.rmdir", lambda *_a, **_k: (tmp_path / "gone").unlink())
+    assert len(sweep(half, {"lr": [0.1]}, seeds=[0], progress=False)) == 1
+
+
+class Together(Executor):
+    """An executor that has done everything by the time it is asked; seed 2 ends the sweep."""
+
+    def submit(self, function: Any, train: Any, job: Any, over: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if job[0].seed == 2:
+            future.set_exception(KeyboardInterrupt())
+        else:
+            future.set_result(function(train, job, over))
+        return future
+
+
+def test_what_was_done_beside_an_interrupted_run_is_kept(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n_jobs": 4, "folder": tmp_path, "progress": False}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        sweep(half, {"lr": [0.1]}, seeds=range(8), backend=Together(), **options)
+    assert len(list(tmp_path.glob("*.json"))) == 1 + 7
+    assert stopped.value.__notes__[0].startswith("7 of 8 runs")
+
+
+def test_what_a_thread_finishes_after_the_interruption_is_kept(tmp_path: Path) -> None:
+    under_way = threading.Event()
+
+    def train(lr: float, seed: int) -> float:
+        if seed == 0:
+            under_way.wait(30)
+            raise KeyboardInterrupt
+        under_way.set()
+        time.sleep(0.2)  # still at work when the other has ended the sweep
+        return lr
+
+    options: dict[str, Any] = {"n_jobs": 2, "backend": "threading", "progress": False}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        sweep(train, {"lr": [0.1]}, seeds=range(2), **options)
+    assert stopped.value.__notes__[0].startswith("1 of 2 runs")
+    shutil.rmtree(re.findall(r"'(.*?)'", stopped.value.__notes__[0])[0])
 
 
 def test_more_values_and_seeds_cost_only_the_new_runs(tmp_path: Path) -> None:
