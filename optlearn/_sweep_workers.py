@@ -60,7 +60,7 @@ def work(train: Callable[..., Any], job: Job, over: Sequence[str] | None) -> lis
     except (Exception, SystemExit) as failure:
         if len(job) > 1:  # find out whose fault it was
             return [result for run in job for result in work(train, (run,), over)]
-        return [_result({}, f"{type(failure).__name__}: {failure}", start)]
+        return [_result({}, _text_of(failure), start)]
     columns = _columns(returned, shape, (*common, "seed", "error"))
     results = []
     for k in range(len(job)):
@@ -69,6 +69,14 @@ def work(train: Callable[..., Any], job: Job, over: Sequence[str] | None) -> lis
         error = f"diverged: {', '.join(bad)}" if bad else ""
         results.append(_result(values, error, start, len(job)))
     return results
+
+
+def _text_of(failure: BaseException) -> str:
+    """Return the kind of an exception and what it says, if it can."""
+    try:
+        return f"{type(failure).__name__}: {failure}"
+    except Exception as error:
+        return f"{type(failure).__name__}, whose text failed with {type(error).__name__}"
 
 
 def _result(values: dict[str, float], error: str, start: float, runs: int = 1) -> Result:

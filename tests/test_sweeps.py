@@ -144,6 +144,18 @@ def test_errors_are_made_fit_for_every_file() -> None:
     assert errors[3] == "SystemExit: over"
 
 
+def test_an_exception_that_cannot_say_what_it_is_is_a_row_too() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise KeyError("text")
+
+    def train(lr: float, seed: int) -> float:
+        raise Mute
+
+    table = sweep(train, {"lr": [0.1]}, seeds=[0], progress=False)
+    assert table["error"] == ["Mute, whose text failed with KeyError"]
+
+
 def test_where_every_run_raised_there_is_no_column_of_results() -> None:
     def train(lr: float, seed: int) -> float:
         raise ZeroDivisionError
