@@ -293,7 +293,7 @@ def _check_runs(train: Any, grid: Any, seeds: Any) -> list[Run]:
         if name in ("seed", "error") or not name.isidentifier():
             raise ValueError(f"grid must have names of parameters besides the seed, got {name!r}")
     columns = {name: _check_values(f"grid[{name!r}]", values) for name, values in grid.items()}
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Sequence | np.ndarray):
+    if not _is_sequence(seeds):
         raise TypeError(f"seeds must be a sequence of integers such as range(5), got {seeds!r}")
     checked = [check_integer("each of seeds", seed, minimum=0) for seed in seeds]
     if not checked:
@@ -319,9 +319,15 @@ def _check_runs(train: Any, grid: Any, seeds: Any) -> list[Run]:
     return [Run(setting, seed) for setting in settings for seed in checked]
 
 
+def _is_sequence(values: Any) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
+
+
 def _check_values(name: str, values: Any) -> list[Any]:
     """Return a parameter's values as Python's own, all of one kind."""
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+    if not _is_sequence(values):
         raise TypeError(f"{name} must be a sequence of values, got {values!r}")
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]
     if not plain:

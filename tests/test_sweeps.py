@@ -1104,6 +1104,8 @@ def positional(lr: float, seed: int, /) -> float:
         ({"grid": {"l r": [1]}}, ValueError, "names of parameters .*got 'l r'"),
         ({"grid": {"lr": 0.1}}, TypeError, r"grid\['lr'\] must be a sequence of values, got 0.1"),
         ({"grid": {"lr": "ab"}}, TypeError, r"grid\['lr'\] must be a sequence .*got 'ab'"),
+        ({"grid": {"lr": np.array(1.0)}}, TypeError, r"must be a sequence of values, got array"),
+        ({"seeds": np.array(1)}, TypeError, r"seeds must be a sequence of integers .*got array"),
         ({"grid": {"lr": {0.1}}}, TypeError, r"grid\['lr'\] must be a sequence .*got {0.1}"),
         ({"grid": {"lr": []}}, ValueError, r"grid\['lr'\] must not be empty, got \[\]"),
         ({"grid": {"lr": [None]}}, TypeError, "must have numbers, strings or booleans, got None"),
