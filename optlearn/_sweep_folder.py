@@ -146,7 +146,7 @@ class Folder:
                 str(found["host"]),
                 int(found["pid"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{path} must be the result of {run.setting} with seed {run.seed}, got something "
                 "else; delete it to run that again"
