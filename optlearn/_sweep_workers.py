@@ -192,7 +192,7 @@ class _Cluster(Pool):
             from distributed.scheduler import KilledWorker
         except ImportError as error:
             raise ImportError(
-                "backend 'dask' needs dask.distributed: pip install 'optlearn[cluster]'"
+                "backend 'dask' needs dask.distributed: pip install dask distributed"
             ) from error
         try:
             self._client = get_client()
