@@ -11,6 +11,7 @@ import math
 import os
 import socket
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
@@ -209,8 +210,11 @@ class _Cluster(Pool):
 
     def room(self) -> int:
         if time.monotonic() > self._asked + 5:  # a question to the scheduler takes its time
-            self._room = max(64, 4 * sum(self._client.nthreads().values()))
+            threads = sum(self._client.nthreads().values())
+            self._room = max(64, 4 * threads)
             self._asked = time.monotonic()
+            if not threads:
+                warnings.warn("the cluster has no workers: the sweep waits", stacklevel=2)
         return self._room
 
     def close(self, left: Collection[Future[Any]] = ()) -> None:
