@@ -118,14 +118,16 @@ def sweep(
     """Train with every setting of a grid and every seed, and return a table of what came out.
 
     A result is written to `folder` as soon as it is there: one file a run, which appears whole or
-    not at all. Run the same call again after an interruption and it does only what is missing;
-    add values or seeds and it does only the new ones. Only the caller writes: workers on other
-    machines need no shared disk. `best`, `summarize` and `optlearn.plotting.rate_sweep` read the
-    table.
+    not at all. With a `folder` of your own, run the same call again after an interruption and it
+    does only what is missing; add values or seeds and it does only the new ones. Only the caller
+    writes: workers on other machines need no shared disk. `best`, `summarize` and
+    `optlearn.plotting.rate_sweep` read the table.
 
     A run that raises is a row with its error; so is one that returns NaN or infinity, with its
-    values. A worker process that dies is replaced and its runs are repeated, apart from the
-    others; one that kills its process again and again becomes a row with an error as well.
+    values. An error is cut after 500 characters. A worker process that dies is replaced and its
+    runs are repeated, apart from the others; one that kills its process again and again becomes a
+    row with an error as well. (By its defaults, dask loses eight
+    workers to it.)
 
     Parameters
     ----------
@@ -140,10 +142,13 @@ def sweep(
         ``range(5)`` for five runs of every setting.
     n_jobs : int >= 1, or -1
         Workers on this machine, -1 for one on each of its processors. With 1, and no `backend`,
-        the runs are done in this process. On a cluster the workers it has are used.
+        the runs are done in this process. An Executor is given twice as many runs at a time, so
+        say how many workers it has. On a cluster the workers it has are used.
     backend : {None, "loky", "threading", "dask"} or concurrent.futures.Executor
         Processes (the default, where `n_jobs` is not 1), threads, or the cluster of the current
-        ``dask.distributed.Client``. What is marked by `over_runs` shares out its chunks.
+        ``dask.distributed.Client``. What is marked by `over_runs` shares out its chunks. The death
+        of a worker of an Executor ends the sweep with the error of that; on a cluster, workers are
+        replaced by their nannies, and while there are none the sweep waits, with a warning.
     progress : bool
         Show a progress bar on standard error.
     folder : path, optional
