@@ -257,45 +257,65 @@ def finished(
     """Yield each job with its results as they arrive.
 
     A job that was on its way when a worker died is done again, run by run and with no other
-    beside it: what dies alone, and not for the first time, is to blame.
+    beside it: what dies alone, and not for the first time, is to blame. Before an error is raised,
+    what was done in the meantime is yielded.
     """
-    queue, suspects = deque(jobs), deque[Job]()
-    deaths: Counter[Run] = Counter()
     going: dict[Future[list[Result]], Job] = {}
     try:
-        while queue or suspects or going:
-            source, room = (suspects, 1) if suspects else (queue, pool.room())
-            while source and len(going) < room:
-                try:
-                    going[pool.executor.submit(work, train, source[0], over)] = source[0]
-                except tuple(pool.deaths):
-                    if going:
-                        break  # they went down with the executor, which is renewed below
-                    pool.renew()
-                else:
-                    source.popleft()
-            alone = len(going) == 1
-            done = wait(going, return_when=FIRST_COMPLETED).done
-            while done:
-                future = done.pop()
-                job = going.pop(future)
-                number = _died(future, pool)
-                results = [] if number else future.result()
-                # As long as somebody holds its future, a scheduler would do a run again whose
-                # result, here already, has gone down with its worker.
-                del future
-                if not number:
-                    yield job, results
-                    continue
-                pool.renew()
-                for run in job:
-                    deaths[run] += number
-                    if alone and len(job) == 1 and deaths[run] >= max(_DEATHS, number + 1):
-                        yield job, [_result({}, DIED, time.perf_counter())]
-                    else:
-                        suspects.append((run,))
-    finally:
+        yield from _shared_out(train, jobs, over, pool, going)
+    except GeneratorExit:  # nobody takes results any more
         pool.close(going)
+        raise
+    except BaseException:
+        pool.close(going)
+        for future, job in going.items():  # what was done beside the one that failed
+            if future.done() and not future.cancelled() and future.exception() is None:
+                yield job, future.result()
+        raise
+    pool.close()
+
+
+def _shared_out(
+    train: Callable[..., Any],
+    jobs: Iterable[Job],
+    over: Sequence[str] | None,
+    pool: Pool,
+    going: dict[Future[list[Result]], Job],
+) -> Iterator[tuple[Job, list[Result]]]:
+    """Do what `finished` does, with the futures in `going` until their results are taken."""
+    queue, suspects = deque(jobs), deque[Job]()
+    deaths: Counter[Run] = Counter()
+    while queue or suspects or going:
+        source, room = (suspects, 1) if suspects else (queue, pool.room())
+        while source and len(going) < room:
+            try:
+                going[pool.executor.submit(work, train, source[0], over)] = source[0]
+            except tuple(pool.deaths):
+                if going:
+                    break  # they went down with the executor, which is renewed below
+                pool.renew()
+            else:
+                source.popleft()
+        alone = len(going) == 1
+        done = wait(going, return_when=FIRST_COMPLETED).done
+        while done:
+            future = done.pop()
+            job = going.pop(future)
+            number = _died(future, pool)
+            results = [] if number else future.result()
+            # As long as somebody holds its future, a scheduler would do a run again whose
+            # result, here already, has gone down with its worker.
+            del future
+            if not number:
+                yield job, results
+                continue
+            pool.renew()
+            for run in job:
+                deaths[run] += number
+                if alone and len(job) == 1 and deaths[run] >= max(_DEATHS, number + 1):
+                    yield job, [_result({}, DIED, time.perf_counter())]
+                else:
+                    suspects.append((run,))
 
 
 def _died(future: Future[list[Result]], pool: Pool) -> int:

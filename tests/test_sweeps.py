@@ -656,6 +656,12 @@ def test_half_written_files_of_a_killed_sweep_are_not_results(tmp_path: Path) ->
         ),
         ('{"setting": {"lr": 0.1}, "seed": 0, "values": 3, "error": ""}', "must be the result"),
         (
+            '{"setting": {"lr": 0.1}, "seed": 0, "values": {"loss": 1'
+            + "0" * 400
+            + '}, "error": ""}',
+            "must be the result",
+        ),
+        (
             '{"setting": {"lr": 0.1}, "seed": 0, "values": {"loss": "much"}, "error": ""}',
             "must be the result",
         ),
