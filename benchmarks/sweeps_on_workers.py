@@ -68,30 +68,34 @@ def epochs_for(seconds):
     return max(1, round(2000 * seconds / (time.perf_counter() - start)))
 
 
-def loop(epochs, seeds, ready, go):
+def loop(epochs, seeds, ready, go, done):
     """Train in a plain loop, in a process of its own."""
     train(10, 0)
     ready.release()
     go.wait()
     for seed in seeds:
         train(epochs, seed)
+    done.release()
 
 
 def two_loops(epochs, runs):
     """Time two processes that share the runs with nobody handing them out."""
     context = multiprocessing.get_context("spawn")
-    ready, go = context.Semaphore(0), context.Event()
+    ready, go, done = context.Semaphore(0), context.Event(), context.Semaphore(0)
     halves = [range(k, runs, 2) for k in range(2)]
-    loops = [context.Process(target=loop, args=(epochs, half, ready, go)) for half in halves]
+    loops = [context.Process(target=loop, args=(epochs, half, ready, go, done)) for half in halves]
     for process in loops:
         process.start()
     for _ in loops:
         ready.acquire()
     start = time.perf_counter()
     go.set()
+    for _ in loops:
+        done.acquire()
+    seconds = time.perf_counter() - start  # without the end of the processes
     for process in loops:
         process.join()
-    return time.perf_counter() - start
+    return seconds
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def rate_sweep(
         From a table of `optlearn.sweeps.sweep`: ``table["lr"].reshape(R, seeds)[:, 0]``.
     losses : array, shape (seeds, R) or (R,)
         A loss (or an accuracy) for each seed and rate, NaN or infinite where the run failed:
-        ``table["loss"].reshape(R, seeds).T``.
+        ``np.where(table["error"] == "", table["loss"], np.nan).reshape(R, seeds).T``.
     minimize : bool
         Whether the smallest mean is the best, or the largest.
     log : {"both", "x"}

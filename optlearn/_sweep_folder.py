@@ -7,21 +7,19 @@ results under the same names. `optlearn.sweeps` is what a reader calls.
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
-import inspect
 import json
 import math
 import os
 import re
-import textwrap
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
 from typing import Any
+
+from optlearn._sweep_code import name_of
 
 __all__ = ["Folder", "Result", "Run", "write_whole"]
 
@@ -67,6 +65,8 @@ class Folder:
     path : Path
         New, empty, or the folder of an earlier sweep of the same function.
     train : callable
+    code : str
+        Its digest.
     parameters : iterable of str
         The names in the grid.
 
@@ -76,15 +76,17 @@ class Folder:
         If the folder holds anything else, or a sweep of another function.
     """
 
-    def __init__(self, path: Path, train: Callable[..., Any], parameters: Iterable[str]) -> None:
+    def __init__(
+        self, path: Path, train: Callable[..., Any], code: str, parameters: Iterable[str]
+    ) -> None:
         """Find or make the folder, and write what it is for."""
         self.path = path
         if path.exists() and not path.is_dir():
             raise ValueError(f"folder must be a folder, got the file {str(path)!r}")
         path.mkdir(parents=True, exist_ok=True)
         about = {
-            "train": _name(train),
-            "code": hashlib.sha256(_code(train).encode()).hexdigest(),
+            "train": name_of(train),
+            "code": code,
             "parameters": sorted(parameters),
         }
         names = {entry.name for entry in os.scandir(path) if not entry.name.startswith(".")}
@@ -121,9 +123,10 @@ class Folder:
             )
         if found["code"] != about["code"]:
             raise ValueError(
-                f"train must have the code with which the sweep in {place} was begun, got other "
-                f"code of {about['train']}; use another folder, or, if the change cannot alter a "
-                f"result, delete {_ABOUT} there to keep the results"
+                f"train must have the code, the values it holds and the version of Python with "
+                f"which the sweep in {place} was begun, got other code of {about['train']}; use "
+                f"another folder, or, if the change cannot alter a result, delete {_ABOUT} there "
+                "to keep the results"
             )
 
     def stored(self, run: Run) -> Result | None:
@@ -143,7 +146,7 @@ class Folder:
                 str(found["host"]),
                 int(found["pid"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{path} must be the result of {run.setting} with seed {run.seed}, got something "
                 "else; delete it to run that again"
@@ -214,34 +217,3 @@ def _exact(value: Any) -> list[str]:
         return [type(value).__name__, str(value)]
     whole = isinstance(value, int) or value.is_integer()
     return ["number", str(int(value)) if whole else repr(value)]
-
-
-def _name(train: Callable[..., Any]) -> str:
-    """Return the full name of a function, or of an object's class."""
-    while isinstance(train, functools.partial):
-        train = train.func
-    named = train if hasattr(train, "__qualname__") else type(train)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
-def _code(train: Any) -> str:
-    """Return what a function does: its source without comments, or else its bytecode."""
-    if isinstance(train, functools.partial):
-        return repr((_code(train.func), train.args, sorted(train.keywords.items())))
-    function = inspect.unwrap(train)
-    if not inspect.isroutine(function):
-        function = type(function)
-    try:
-        if function.__name__ == "<lambda>":  # its source is the whole statement around it
-            raise TypeError
-        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
-    except (OSError, TypeError, SyntaxError):
-        return _bytecode(getattr(function, "__code__", None))
-
-
-def _bytecode(code: CodeType | None) -> str:
-    """Return the instructions of a function and of those inside it, without line numbers."""
-    if code is None:
-        return ""
-    constants = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return repr((code.co_code, constants, code.co_names, code.co_varnames))

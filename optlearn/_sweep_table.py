@@ -49,7 +49,8 @@ def save_csv(table: Array, path: str | os.PathLike[str]) -> None:
     """Write a table as CSV, so that `load_csv` returns the same table to the last bit.
 
     Text is in quotes, numbers are not and have all their digits. The file is replaced at once:
-    nobody reads half of it.
+    nobody reads half of it. (A column of text comes back as wide as its longest text. In a table
+    of `sweep` it is no wider; in a part of such a table it may be.)
 
     Parameters
     ----------
@@ -88,7 +89,9 @@ def save_csv(table: Array, path: str | os.PathLike[str]) -> None:
 
 
 def load_csv(path: str | os.PathLike[str]) -> Array:
-    """Read a table that `save_csv` wrote.
+    """Read a table that `save_csv` wrote, or another program that read it.
+
+    An empty field is NaN in a column of numbers.
 
     Parameters
     ----------
@@ -112,12 +115,14 @@ def load_csv(path: str | os.PathLike[str]) -> Array:
     ...     load_csv(Path(folder) / "sweep.csv") == table
     array([ True])
     """
-    with Path(path).open(encoding="utf-8", newline="") as stream:
+    with Path(path).open(encoding="utf-8-sig", newline="") as stream:
         text = stream.read()
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(f"{path} must be a CSV file, got one that breaks off: {error}") from error
+    while rows and not rows[-1]:  # blank lines at the end
+        rows.pop()
     if len(rows) < 2:
         raise ValueError(f"{path} must have a header and at least one row, got {len(rows)} lines")
     names, *rows = rows
@@ -140,9 +145,11 @@ def _numbers(column: Sequence[str]) -> Array:
     """Return text as booleans, integers or floats, whichever it is; else as text."""
     if set(column) <= {"True", "False"}:
         return np.array([cell == "True" for cell in column])
+    if not any(column):
+        return np.array(column)
     for kind in (np.int64, np.float64):
         try:
-            return np.array(column).astype(kind)
+            return np.array([cell or "nan" for cell in column]).astype(kind)
         except ValueError:
             continue
     return np.array(column)

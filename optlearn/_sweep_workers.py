@@ -11,6 +11,7 @@ import math
 import os
 import socket
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
@@ -60,7 +61,7 @@ def work(train: Callable[..., Any], job: Job, over: Sequence[str] | None) -> lis
     except (Exception, SystemExit) as failure:
         if len(job) > 1:  # find out whose fault it was
             return [result for run in job for result in work(train, (run,), over)]
-        return [_result({}, f"{type(failure).__name__}: {failure}", start)]
+        return [_result({}, _text_of(failure), start)]
     columns = _columns(returned, shape, (*common, "seed", "error"))
     results = []
     for k in range(len(job)):
@@ -69,6 +70,14 @@ def work(train: Callable[..., Any], job: Job, over: Sequence[str] | None) -> lis
         error = f"diverged: {', '.join(bad)}" if bad else ""
         results.append(_result(values, error, start, len(job)))
     return results
+
+
+def _text_of(failure: BaseException) -> str:
+    """Return the kind of an exception and what it says, if it can."""
+    try:
+        return f"{type(failure).__name__}: {failure}"
+    except Exception as error:
+        return f"{type(failure).__name__}, whose text failed with {type(error).__name__}"
 
 
 def _result(values: dict[str, float], error: str, start: float, runs: int = 1) -> Result:
@@ -184,7 +193,7 @@ class _Cluster(Pool):
             from distributed.scheduler import KilledWorker
         except ImportError as error:
             raise ImportError(
-                "backend 'dask' needs dask.distributed: pip install 'optlearn[cluster]'"
+                "backend 'dask' needs dask.distributed: pip install dask distributed"
             ) from error
         try:
             self._client = get_client()
@@ -201,8 +210,11 @@ class _Cluster(Pool):
 
     def room(self) -> int:
         if time.monotonic() > self._asked + 5:  # a question to the scheduler takes its time
-            self._room = max(64, 4 * sum(self._client.nthreads().values()))
+            threads = sum(self._client.nthreads().values())
+            self._room = max(64, 4 * threads)
             self._asked = time.monotonic()
+            if not threads:
+                warnings.warn("the cluster has no workers: the sweep waits", stacklevel=2)
         return self._room
 
     def close(self, left: Collection[Future[Any]] = ()) -> None:
@@ -245,45 +257,65 @@ def finished(
     """Yield each job with its results as they arrive.
 
     A job that was on its way when a worker died is done again, run by run and with no other
-    beside it: what dies alone, and not for the first time, is to blame.
+    beside it: what dies alone, and not for the first time, is to blame. Before an error is raised,
+    what was done in the meantime is yielded.
     """
-    queue, suspects = deque(jobs), deque[Job]()
-    deaths: Counter[Run] = Counter()
     going: dict[Future[list[Result]], Job] = {}
     try:
-        while queue or suspects or going:
-            source, room = (suspects, 1) if suspects else (queue, pool.room())
-            while source and len(going) < room:
-                try:
-                    going[pool.executor.submit(work, train, source[0], over)] = source[0]
-                except tuple(pool.deaths):
-                    if going:
-                        break  # they went down with the executor, which is renewed below
-                    pool.renew()
-                else:
-                    source.popleft()
-            alone = len(going) == 1
-            done = wait(going, return_when=FIRST_COMPLETED).done
-            while done:
-                future = done.pop()
-                job = going.pop(future)
-                number = _died(future, pool)
-                results = [] if number else future.result()
-                # As long as somebody holds its future, a scheduler would do a run again whose
-                # result, here already, has gone down with its worker.
-                del future
-                if not number:
-                    yield job, results
-                    continue
-                pool.renew()
-                for run in job:
-                    deaths[run] += number
-                    if alone and len(job) == 1 and deaths[run] >= max(_DEATHS, number + 1):
-                        yield job, [_result({}, DIED, time.perf_counter())]
-                    else:
-                        suspects.append((run,))
-    finally:
+        yield from _shared_out(train, jobs, over, pool, going)
+    except GeneratorExit:  # nobody takes results any more
         pool.close(going)
+        raise
+    except BaseException:
+        pool.close(going)
+        for future, job in going.items():  # what was done beside the one that failed
+            if future.done() and not future.cancelled() and future.exception() is None:
+                yield job, future.result()
+        raise
+    pool.close()
+
+
+def _shared_out(
+    train: Callable[..., Any],
+    jobs: Iterable[Job],
+    over: Sequence[str] | None,
+    pool: Pool,
+    going: dict[Future[list[Result]], Job],
+) -> Iterator[tuple[Job, list[Result]]]:
+    """Do what `finished` does, with the futures in `going` until their results are taken."""
+    queue, suspects = deque(jobs), deque[Job]()
+    deaths: Counter[Run] = Counter()
+    while queue or suspects or going:
+        source, room = (suspects, 1) if suspects else (queue, pool.room())
+        while source and len(going) < room:
+            try:
+                going[pool.executor.submit(work, train, source[0], over)] = source[0]
+            except tuple(pool.deaths):
+                if going:
+                    break  # they went down with the executor, which is renewed below
+                pool.renew()
+            else:
+                source.popleft()
+        alone = len(going) == 1
+        done = wait(going, return_when=FIRST_COMPLETED).done
+        while done:
+            future = done.pop()
+            job = going.pop(future)
+            number = _died(future, pool)
+            results = [] if number else future.result()
+            # As long as somebody holds its future, a scheduler would do a run again whose
+            # result, here already, has gone down with its worker.
+            del future
+            if not number:
+                yield job, results
+                continue
+            pool.renew()
+            for run in job:
+                deaths[run] += number
+                if alone and len(job) == 1 and deaths[run] >= max(_DEATHS, number + 1):
+                    yield job, [_result({}, DIED, time.perf_counter())]
+                else:
+                    suspects.append((run,))
 
 
 def _died(future: Future[list[Result]], pool: Pool) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from optlearn._checks import Array, check_flag, check_integer
+from optlearn._sweep_code import digest_of
 from optlearn._sweep_folder import Folder, Result, Run
 from optlearn._sweep_table import Best, best, load_csv, save_csv, summarize, table_of
 from optlearn._sweep_workers import Job, finished, open_pool, work
@@ -117,14 +118,16 @@ def sweep(
     """Train with every setting of a grid and every seed, and return a table of what came out.
 
     A result is written to `folder` as soon as it is there: one file a run, which appears whole or
-    not at all. Run the same call again after an interruption and it does only what is missing;
-    add values or seeds and it does only the new ones. Only the caller writes: workers on other
-    machines need no shared disk. `best`, `summarize` and `optlearn.plotting.rate_sweep` read the
-    table.
+    not at all. With a `folder` of your own, run the same call again after an interruption and it
+    does only what is missing; add values or seeds and it does only the new ones. Only the caller
+    writes: workers on other machines need no shared disk. `best`, `summarize` and
+    `optlearn.plotting.rate_sweep` read the table.
 
     A run that raises is a row with its error; so is one that returns NaN or infinity, with its
-    values. A worker process that dies is replaced and its runs are repeated, apart from the
-    others; one that kills its process again and again becomes a row with an error as well.
+    values. An error is cut after 500 characters. A worker process that dies is replaced and its
+    runs are repeated, apart from the others; one that kills its process again and again becomes a
+    row with an error as well. (By its defaults, dask loses eight
+    workers to it.)
 
     Parameters
     ----------
@@ -139,16 +142,23 @@ def sweep(
         ``range(5)`` for five runs of every setting.
     n_jobs : int >= 1, or -1
         Workers on this machine, -1 for one on each of its processors. With 1, and no `backend`,
-        the runs are done in this process. On a cluster the workers it has are used.
+        the runs are done in this process. An Executor is given twice as many runs at a time, so
+        say how many workers it has. On a cluster the workers it has are used.
     backend : {None, "loky", "threading", "dask"} or concurrent.futures.Executor
         Processes (the default, where `n_jobs` is not 1), threads, or the cluster of the current
-        ``dask.distributed.Client``. What is marked by `over_runs` shares out its chunks.
+        ``dask.distributed.Client``. What is marked by `over_runs` shares out its chunks. The death
+        of a worker of an Executor ends the sweep with the error of that; on a cluster, workers are
+        replaced by their nannies, and while there are none the sweep waits, with a warning.
     progress : bool
         Show a progress bar on standard error.
     folder : path, optional
-        New, empty or that of an earlier sweep of the same function. By default a temporary folder,
-        removed once the table is complete; after an interruption, the error has a note that names
-        it.
+        New, empty or that of an earlier sweep of the same function: with the same bytecode (of
+        the same version of Python), defaults, arguments of a partial, values it has closed over
+        and state of its object. Global variables and the code of functions and classes that it
+        calls are not looked at: after a change there, use another folder. A function that holds
+        what cannot be described, such as an open file, needs `folder` to be None. By default a
+        temporary folder, removed once the table is complete; after an interruption, the error has
+        a note that names it.
     retry_errors : bool
         Repeat the runs in `folder` that have an error. Otherwise these are results like any other.
 
@@ -166,8 +176,7 @@ def sweep(
     ------
     TypeError, ValueError
         If an argument is none of these, `folder` holds another sweep or one of a function whose
-        code has changed since (the functions it calls are not looked at), or `train` returns what
-        is no result.
+        code has changed since, or `train` returns what is no result.
     ImportError
         If `backend` is "dask" and that is not installed.
 
@@ -194,8 +203,9 @@ def sweep(
     check_flag("retry_errors", retry_errors)
     if folder is not None and not isinstance(folder, str | os.PathLike):
         raise TypeError(f"folder must be a path or None, got {folder!r}")
+    code = _code(train, needed=folder is not None)
     path = Path(tempfile.mkdtemp(prefix="optlearn-sweep-") if folder is None else folder)
-    files = Folder(path, train, grid)
+    files = Folder(path, train, code, grid)
     results: dict[Run, Result] = {}
     for run in runs:
         result = files.stored(run)
@@ -214,18 +224,33 @@ def sweep(
                     failed += bool(result.error)
                 bar.set_postfix({"failed": failed}, refresh=False)
                 bar.update(len(job))
+        table = table_of(runs, [results[run] for run in runs])
     except BaseException as error:
         if results:
-            error.add_note(
-                f"{len(results)} of {len(runs)} runs are in {str(path)!r}: "
-                f"call sweep with folder={str(path)!r} to go on from there"
-            )
+            note = f"{len(results)} of {len(runs)} runs are in {str(path)!r}"
+            if code:
+                note += f": call sweep with folder={str(path)!r} to go on from there"
+            error.add_note(note)
         elif folder is None:
             shutil.rmtree(path)
         raise
     if folder is None:
-        shutil.rmtree(path)
-    return table_of(runs, [results[run] for run in runs])
+        shutil.rmtree(path, ignore_errors=True)
+    return table
+
+
+def _code(train: Callable[..., Any], *, needed: bool) -> str:
+    """Return the digest of a function, empty where it has none and none is needed."""
+    try:
+        return digest_of(train)
+    except (TypeError, RecursionError) as error:
+        if not needed:
+            return ""
+        raise TypeError(
+            "train must hold values that can be described, or its results in a folder could be "
+            f"taken for those of another function, got {error}; make these inside train, or sweep "
+            "without folder"
+        ) from error
 
 
 def _do(
@@ -233,7 +258,7 @@ def _do(
 ) -> Iterator[tuple[Job, list[Result]]]:
     """Yield the runs and their results as they arrive."""
     marked: Any = train
-    while isinstance(marked, functools.partial):
+    while isinstance(marked, functools.partial) and not hasattr(marked, "over_runs"):
         marked = marked.func
     over = getattr(marked, "over_runs", None)
     jobs = [(run,) for run in runs] if over is None else _chunks(runs, over, marked.chunk)
@@ -273,7 +298,7 @@ def _check_runs(train: Any, grid: Any, seeds: Any) -> list[Run]:
         if name in ("seed", "error") or not name.isidentifier():
             raise ValueError(f"grid must have names of parameters besides the seed, got {name!r}")
     columns = {name: _check_values(f"grid[{name!r}]", values) for name, values in grid.items()}
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Sequence | np.ndarray):
+    if not _is_sequence(seeds):
         raise TypeError(f"seeds must be a sequence of integers such as range(5), got {seeds!r}")
     checked = [check_integer("each of seeds", seed, minimum=0) for seed in seeds]
     if not checked:
@@ -299,9 +324,15 @@ def _check_runs(train: Any, grid: Any, seeds: Any) -> list[Run]:
     return [Run(setting, seed) for setting in settings for seed in checked]
 
 
+def _is_sequence(values: Any) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
+
+
 def _check_values(name: str, values: Any) -> list[Any]:
     """Return a parameter's values as Python's own, all of one kind."""
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+    if not _is_sequence(values):
         raise TypeError(f"{name} must be a sequence of values, got {values!r}")
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]
     if not plain:

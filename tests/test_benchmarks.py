@@ -11,6 +11,8 @@ import importlib
 import json
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -443,3 +445,21 @@ def test_a_sweep_on_workers_is_timed_in_small(monkeypatch: pytest.MonkeyPatch) -
         ideal = best if way.endswith("2") else 1.0
         assert row["speedup"][1] == pytest.approx(serial / row["seconds"][1])
         assert row["of_ideal"][1] == pytest.approx(row["speedup"][1] / ideal)
+
+
+def test_the_clock_of_the_plain_loops_stops_before_their_processes_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            super().join(timeout)
+            time.sleep(1)  # a process that takes its time to end
+
+    class Context:
+        Process, Semaphore, Event = Slow, threading.Semaphore, threading.Event
+
+    monkeypatch.setattr("multiprocessing.get_context", lambda _kind: Context)
+    start = time.perf_counter()
+    seconds = sweeps_on_workers.two_loops(1, 2)
+    assert time.perf_counter() - start - seconds >= 2
+    assert seconds > 0

@@ -28,6 +28,7 @@ LAYERS = (
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
     {"quantization", "runs", "transfer"},
+    {"_sweep_code"},
     {"_sweep_folder"},
     {"_sweep_table", "_sweep_workers"},
     {"sweeps"},

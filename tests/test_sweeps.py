@@ -9,8 +9,11 @@ import json
 import math
 import os
 import re
+import shutil
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +28,9 @@ from numpy.typing import NDArray
 from sweep_trains import counts, descent, descents, interrupted, name_of, note, place, stubborn
 
 from optlearn import _sweep_folder, _sweep_workers
+from optlearn._sweep_code import digest_of
+from optlearn.networks import MLP
+from optlearn.optimizers import Adam
 from optlearn.sweeps import best, load_csv, over_runs, save_csv, summarize, sweep
 
 Table = NDArray[Any]
@@ -138,6 +144,18 @@ def test_errors_are_made_fit_for_every_file() -> None:
     assert errors[3] == "SystemExit: over"
 
 
+def test_an_exception_that_cannot_say_what_it_is_is_a_row_too() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise KeyError("text")
+
+    def train(lr: float, seed: int) -> float:
+        raise Mute
+
+    table = sweep(train, {"lr": [0.1]}, seeds=[0], progress=False)
+    assert table["error"] == ["Mute, whose text failed with KeyError"]
+
+
 def test_where_every_run_raised_there_is_no_column_of_results() -> None:
     def train(lr: float, seed: int) -> float:
         raise ZeroDivisionError
@@ -202,6 +220,16 @@ def test_only_what_is_marked_comes_as_an_array() -> None:
     table = sweep(train, {"width": [1, 2], "lr": [0.25, 0.5]}, seeds=[4, 5], progress=False)
     assert calls == [([0.25, 0.25, 0.5, 0.5], width, [4, 5, 4, 5], 0.5) for width in (1, 2)]
     assert_array_equal(table["loss"], table["lr"] * table["width"] + table["seed"])
+
+
+def test_the_mark_may_be_on_a_partial() -> None:
+    def train(lr: Any, seed: Any, factor: float) -> Any:
+        return factor * lr[:] + seed
+
+    marked = over_runs("lr")(functools.partial(train, factor=2))
+    for function in (marked, functools.partial(marked)):
+        table = sweep(function, {"lr": [0.5, 1.0]}, seeds=[3], progress=False)
+        assert table["loss"].tolist() == [4.0, 5.0]
 
 
 def test_workers_are_other_processes_with_their_share_of_threads(
@@ -280,6 +308,61 @@ def test_a_temporary_folder_is_removed_when_it_is_of_no_more_use(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_temporary_folder_stays_until_the_table_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("optlearn.sweeps.table_of", full)
+        with pytest.raises(MemoryError) as stopped:
+            sweep(half, {"lr": [0.1]}, seeds=[0], progress=False)
+    (left,) = tmp_path.iterdir()
+    assert f"1 of 1 runs are in {str(left)!r}" in stopped.value.__notes__[0]
+    monkeypatch.setattr("os.rmdir", lambda *_a, **_k: (tmp_path / "gone").unlink())
+    assert len(sweep(half, {"lr": [0.1]}, seeds=[0], progress=False)) == 1
+
+
+class Together(Executor):
+    """An executor that has done everything by the time it is asked; seed 2 ends the sweep."""
+
+    def submit(self, function: Any, train: Any, job: Any, over: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if job[0].seed == 2:
+            future.set_exception(KeyboardInterrupt())
+        else:
+            future.set_result(function(train, job, over))
+        return future
+
+
+def test_what_was_done_beside_an_interrupted_run_is_kept(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n_jobs": 4, "folder": tmp_path, "progress": False}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        sweep(half, {"lr": [0.1]}, seeds=range(8), backend=Together(), **options)
+    assert len(list(tmp_path.glob("*.json"))) == 1 + 7
+    assert stopped.value.__notes__[0].startswith("7 of 8 runs")
+
+
+def test_what_a_thread_finishes_after_the_interruption_is_kept(tmp_path: Path) -> None:
+    under_way = threading.Event()
+
+    def train(lr: float, seed: int) -> float:
+        if seed == 0:
+            under_way.wait(30)
+            raise KeyboardInterrupt
+        under_way.set()
+        time.sleep(0.2)  # still at work when the other has ended the sweep
+        return lr
+
+    options: dict[str, Any] = {"n_jobs": 2, "backend": "threading", "progress": False}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        sweep(train, {"lr": [0.1]}, seeds=range(2), **options)
+    assert stopped.value.__notes__[0].startswith("1 of 2 runs")
+    shutil.rmtree(re.findall(r"'(.*?)'", stopped.value.__notes__[0])[0])
+
+
 def test_more_values_and_seeds_cost_only_the_new_runs(tmp_path: Path) -> None:
     calls = []
 
@@ -320,17 +403,17 @@ def test_values_that_differ_in_their_last_digit_have_results_of_their_own(tmp_pa
 
 
 def test_errors_are_kept_unless_they_are_to_be_retried(tmp_path: Path) -> None:
-    cured = []
+    cured = tmp_path / "cured"
 
     def train(lr: float, seed: int) -> float:
         note(tmp_path / "log", f"{lr}")
-        if lr == 0.2 and not cured:
+        if lr == 0.2 and not cured.exists():
             raise OSError("disk full")
         return lr
 
     options: dict[str, Any] = {"seeds": [0], "folder": tmp_path / "s", "progress": False}
     first = sweep(train, {"lr": [0.1, 0.2]}, **options)
-    cured.append(True)
+    cured.touch()
     assert same(sweep(train, {"lr": [0.1, 0.2]}, **options), first)
     assert counts(tmp_path / "log") == {"0.1": 1, "0.2": 1}
     table = sweep(train, {"lr": [0.1, 0.2]}, retry_errors=True, **options)
@@ -573,6 +656,12 @@ def test_half_written_files_of_a_killed_sweep_are_not_results(tmp_path: Path) ->
         ),
         ('{"setting": {"lr": 0.1}, "seed": 0, "values": 3, "error": ""}', "must be the result"),
         (
+            '{"setting": {"lr": 0.1}, "seed": 0, "values": {"loss": 1'
+            + "0" * 400
+            + '}, "error": ""}',
+            "must be the result",
+        ),
+        (
             '{"setting": {"lr": 0.1}, "seed": 0, "values": {"loss": "much"}, "error": ""}',
             "must be the result",
         ),
@@ -664,6 +753,42 @@ def test_changed_code_is_refused_unless_it_is_declared_harmless(
     assert sweep(train, {"lr": [0.5]}, **options)["loss"] == [1.0]
 
 
+MIDDLE = np.zeros(2000)
+MIDDLE[1000] = 1
+
+
+def closed_over(what: Any) -> Any:
+    def train(lr: float, seed: int) -> Any:
+        return lr if what is not None else seed
+
+    return train
+
+
+class Scaled:
+    """A training function with a state."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, lr: float, seed: int) -> float:
+        return lr * self.scale()
+
+    train = __call__
+
+    def scale(self) -> float:
+        return self.factor
+
+
+class Doubled(Scaled):
+    """The same state, another function."""
+
+    def scale(self) -> float:
+        return 2 * self.factor
+
+
+Doubled.__qualname__ = Scaled.__qualname__
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -672,11 +797,107 @@ def test_changed_code_is_refused_unless_it_is_declared_harmless(
         (lambda lr, seed: (lambda: lr + 1)(), lambda lr, seed: (lambda: lr + 2)()),
         (functools.partial(pow, 2, mod=3), functools.partial(pow, 2, mod=4)),
         (functools.partial(half, seed=1), functools.partial(half, seed=2)),
+        (lambda lr, seed, k=2: k, lambda lr, seed, k=3: k),
+        (lambda lr, *, seed=2: lr, lambda lr, *, seed=3: lr),
+        (lambda lr, seed: lr, lambda lr, *seed: lr),
+        (closed_over(2), closed_over(3)),
+        (closed_over(0.1), closed_over(math.nextafter(0.1, 1))),
+        (closed_over(1), closed_over(True)),
+        (closed_over({"a": [1, {2}]}), closed_over({"a": [1, {3}]})),
+        (closed_over(closed_over(2)), closed_over(closed_over(3))),
+        (closed_over(MIDDLE), closed_over(-MIDDLE)),
+        (closed_over(MIDDLE), closed_over(MIDDLE.reshape(2, 1000))),
+        (closed_over(np.zeros(2)), closed_over(np.zeros(2, dtype=int))),
+        (closed_over(np.array([1, "a"], object)), closed_over(np.array([1, "b"], object))),
+        (closed_over(Adam(0.1)), closed_over(Adam(0.2))),
+        (closed_over(MLP((2, 3, 1))), closed_over(MLP((2, 4, 1)))),
+        (functools.partial(half, seed=MIDDLE), functools.partial(half, seed=-MIDDLE)),
+        (functools.lru_cache(half), functools.lru_cache(closed_over(1))),
+        (Scaled(2), Scaled(3)),
+        (Scaled(2).train, Scaled(3).train),
+        (Scaled(2), Doubled(2)),
     ],
 )
-def test_functions_without_a_source_of_their_own_are_told_apart(first: Any, second: Any) -> None:
-    assert _sweep_folder._code(first) == _sweep_folder._code(first)
-    assert _sweep_folder._code(first) != _sweep_folder._code(second)
+def test_functions_that_do_something_else_are_told_apart(first: Any, second: Any) -> None:
+    assert digest_of(first) == digest_of(first)
+    assert digest_of(first) != digest_of(second)
+
+
+def test_the_digest_is_the_same_in_another_process() -> None:
+    program = """
+import functools, re
+from pathlib import Path
+import numpy as np
+from optlearn._sweep_code import digest_of
+from optlearn.optimizers import Adam
+from optlearn.networks import MLP
+
+def make():
+    words, told = {"a", "b", "c"}, re.compile("a+")
+    def again(n):
+        return again(n - 1) if n else told
+    class Local:
+        rate = 3
+        def __call__(self, lr, seed):
+            return again(seed), lr in {"a", "b", "c"}, words
+    local = Local()
+    local.optimizer, local.path = Adam(0.1), Path("a")
+    local.rng = np.random.default_rng(1)
+    return functools.partial(local, data=np.arange(5), network=MLP((2, 3)))
+print(digest_of(make()))
+"""
+    root = str(Path(__file__).resolve().parents[1])
+    digests = set()
+    for seed in "12":
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1
+    assert re.fullmatch(r"[0-9a-f]{64}\n", digests.pop())
+
+
+def test_docstrings_and_the_size_of_chunks_may_change() -> None:
+    def documented(lr: float, seed: int) -> None:
+        """Say what this does."""
+        print(lr)
+
+    def bare(lr: float, seed: int) -> None:
+        print(lr)
+
+    assert digest_of(documented) == digest_of(bare)
+    assert digest_of(over_runs("lr", chunk=3)(documented)) == digest_of(over_runs("lr")(bare))
+
+
+def test_a_function_with_an_open_file_has_no_folder_of_its_own(tmp_path: Path) -> None:
+    with (tmp_path / "data").open("w") as stream:
+        train = closed_over(stream)
+        with pytest.raises(TypeError, match=r"train must hold values .*got TextIOWrapper.*inside"):
+            sweep(train, {"lr": [0.5]}, seeds=[0], folder=tmp_path / "s", progress=False)
+        table = sweep(train, {"lr": [0.5]}, seeds=[0], progress=False)
+    assert not (tmp_path / "s").exists()
+    assert table["loss"] == [0.5]
+
+
+@pytest.mark.parametrize("made", [Scaled, lambda factor: Scaled(factor).train])
+def test_a_folder_does_not_give_back_the_results_of_another_object(
+    tmp_path: Path, made: Any
+) -> None:
+    options: dict[str, Any] = {"seeds": [0], "folder": tmp_path, "progress": False}
+    assert sweep(made(2), {"lr": [1.0]}, **options)["loss"] == [2.0]
+    with pytest.raises(ValueError, match=r"the values it holds.*got other code of .*Scaled"):
+        sweep(made(3), {"lr": [1.0]}, **options)
+    assert sweep(made(2), {"lr": [1.0]}, **options)["loss"] == [2.0]
+
+
+def test_what_runs_counts_and_not_what_the_file_says_by_now(tmp_path: Path) -> None:
+    train = module_of(tmp_path / "study.py", SOURCE).train
+    (tmp_path / "study.py").write_text(SOURCE.replace("2", "3000"))
+    options: dict[str, Any] = {"seeds": [0], "folder": tmp_path / "s", "progress": False}
+    assert sweep(train, {"lr": [0.5]}, **options)["loss"] == [1.0]
+    again = module_of(tmp_path / "study.py", SOURCE.replace("2", "3000")).train
+    with pytest.raises(ValueError, match=r"got other code of study\.train"):
+        sweep(again, {"lr": [0.5]}, **options)
 
 
 def test_objects_that_can_be_called_can_be_swept(tmp_path: Path) -> None:
@@ -749,6 +970,15 @@ def test_csv_that_passed_through_another_program_is_understood(tmp_path: Path) -
     table = load_csv(tmp_path / "a.csv")
     assert table.tolist() == [(0.1, 1, True, "sgd", 2, "")]
     assert [table[name].dtype.kind for name in table.dtype.names] == list("fibUiU")
+
+
+def test_csv_with_a_mark_an_empty_number_and_a_blank_line_is_understood(tmp_path: Path) -> None:
+    content = "lr,loss,rule,error\r\n0.1,,sgd,\r\n0.2,2,,\r\n\r\n"
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8-sig", newline="")
+    table = load_csv(tmp_path / "a.csv")
+    assert table.dtype.names == ("lr", "loss", "rule", "error")
+    assert_array_equal(table["loss"], [np.nan, 2.0])
+    assert table[["lr", "rule", "error"]].tolist() == [(0.1, "sgd", ""), (0.2, "", "")]
 
 
 @pytest.mark.parametrize(
@@ -880,6 +1110,8 @@ def positional(lr: float, seed: int, /) -> float:
         ({"grid": {"l r": [1]}}, ValueError, "names of parameters .*got 'l r'"),
         ({"grid": {"lr": 0.1}}, TypeError, r"grid\['lr'\] must be a sequence of values, got 0.1"),
         ({"grid": {"lr": "ab"}}, TypeError, r"grid\['lr'\] must be a sequence .*got 'ab'"),
+        ({"grid": {"lr": np.array(1.0)}}, TypeError, r"must be a sequence of values, got array"),
+        ({"seeds": np.array(1)}, TypeError, r"seeds must be a sequence of integers .*got array"),
         ({"grid": {"lr": {0.1}}}, TypeError, r"grid\['lr'\] must be a sequence .*got {0.1}"),
         ({"grid": {"lr": []}}, ValueError, r"grid\['lr'\] must not be empty, got \[\]"),
         ({"grid": {"lr": [None]}}, TypeError, "must have numbers, strings or booleans, got None"),
@@ -1004,5 +1236,5 @@ def test_the_readers_of_tables_refuse(read: Any, error: type[Exception], message
 
 def test_a_cluster_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ImportError, match=r"pip install 'optlearn\[cluster\]'"):
+    with pytest.raises(ImportError, match="pip install dask distributed"):
         sweep(half, {"lr": [0.1]}, seeds=[0], backend="dask", progress=False)

@@ -197,3 +197,14 @@ def test_the_readme_shows_how_to_use_a_cluster(
     files = [json.loads(path.read_text()) for path in Path("rates").glob("[0-9a-f]*.json")]
     assert len(files) == len(serial)
     assert os.getpid() not in {file["pid"] for file in files}
+
+
+def test_a_cluster_without_workers_is_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deserted:
+        def nthreads(self) -> dict[str, int]:
+            return {}
+
+    monkeypatch.setattr("distributed.get_client", Deserted)
+    pool = _sweep_workers.open_pool("dask", 1)
+    with pytest.warns(UserWarning, match="the cluster has no workers: the sweep waits"):
+        assert pool.room() == 64
