@@ -150,7 +150,7 @@ def _numbers(column: Sequence[str]) -> Array:
     for kind in (np.int64, np.float64):
         try:
             return np.array([cell or "nan" for cell in column]).astype(kind)
-        except ValueError:
+        except (ValueError, OverflowError):  # text, or an integer beyond 64 bits
             continue
     return np.array(column)
 

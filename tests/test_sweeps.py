@@ -981,6 +981,11 @@ def test_csv_with_a_mark_an_empty_number_and_a_blank_line_is_understood(tmp_path
     assert table[["lr", "rule", "error"]].tolist() == [(0.1, "sgd", ""), (0.2, "", "")]
 
 
+def test_a_csv_with_an_integer_beyond_64_bits_has_floats(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"loss\n{10**30}\n1\n")
+    assert load_csv(tmp_path / "a.csv")["loss"].tolist() == [1e30, 1.0]
+
+
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
