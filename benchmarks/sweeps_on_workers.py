@@ -4,8 +4,8 @@ The runs are trainings of a 2-1-1 network on the exclusive or, with one BLAS thr
 lengths: about 0.2 and 1 second. Workers are joblib's processes or a dask cluster on this machine,
 of one thread each, started before the clock. In every round all ways of running take turns, so
 that a busy machine slows all of them; a speed-up is a ratio within a round. What two workers can
-reach at best depends on the machine, not on us: `two_loops` measures it, as the throughput of two
-processes that run the same training in a plain loop, knowing nothing of sweeps.
+reach at best depends on the machine, not on us: `plain_loops` measures it, as the throughput of
+one and two processes that run the same training in a plain loop, knowing nothing of sweeps.
 
 Overhead per run is that of runs which do nothing, results written to disk.
 
@@ -78,12 +78,12 @@ def loop(epochs, seeds, ready, go, done):
     done.release()
 
 
-def two_loops(epochs, runs):
-    """Time two processes that share the runs with nobody handing them out."""
+def plain_loops(n, epochs, runs):
+    """Time n processes that share the runs with nobody handing them out."""
     context = multiprocessing.get_context("spawn")
     ready, go, done = context.Semaphore(0), context.Event(), context.Semaphore(0)
-    halves = [range(k, runs, 2) for k in range(2)]
-    loops = [context.Process(target=loop, args=(epochs, half, ready, go, done)) for half in halves]
+    shares = [range(k, runs, n) for k in range(n)]
+    loops = [context.Process(target=loop, args=(epochs, own, ready, go, done)) for own in shares]
     for process in loops:
         process.start()
     for _ in loops:
@@ -156,12 +156,13 @@ KINDS = {"joblib": processes, "dask": cluster}
 def measure_throughput(seconds, runs, rounds):
     """Return wall times and speed-ups of sweeps on one and two workers.
 
-    `ideal` is the speed-up of two plain loops over this process working alone, `speedup` that of a
-    sweep, and `of_ideal` the part of the ideal that the sweep reaches.
+    What is compared with is a plain loop in a process of its own: this one has a cluster's client,
+    whose threads would slow it. `ideal` is the speed-up of two such loops over one, `speedup` that
+    of a sweep, and `of_ideal` the part of the ideal that the sweep reaches.
     """
     epochs = epochs_for(seconds)
     grid, seeds = {"epochs": [epochs]}, range(runs)
-    times = {"serial": [], "two_loops": []}
+    times = {"one_loop": [], "two_loops": []}
     missing = []
     with contextlib.ExitStack() as stack:
         pools = {}
@@ -175,27 +176,27 @@ def measure_throughput(seconds, runs, rounds):
                 pools[f"{kind}_{n}"] = pool, n
         times |= {name: [] for name in pools}
         for _ in range(rounds):
-            times["serial"].append(wall(train, grid, seeds, ALONE, 1))
-            times["two_loops"].append(two_loops(epochs, runs))
+            times["one_loop"].append(plain_loops(1, epochs, runs))
+            times["two_loops"].append(plain_loops(2, epochs, runs))
             for name, (pool, n) in pools.items():
                 times[name].append(wall(train, grid, seeds, pool, n))
-    serial, best = np.array(times["serial"]), np.array(times["two_loops"])
+    one, best = np.array(times["one_loop"]), np.array(times["two_loops"])
     ways = {}
     for name in pools:
         took = np.array(times[name])
-        ideal = best if name.endswith("2") else serial
+        ideal = best if name.endswith("2") else one
         ways[name] = {
             "seconds": quartiles(took),
             "runs_per_second": quartiles(runs / took),
-            "speedup": quartiles(serial / took),
+            "speedup": quartiles(one / took),
             "of_ideal": quartiles(ideal / took),
         }
     return {
-        "run_seconds": quartiles(serial / runs),
+        "run_seconds": quartiles(one / runs),
         "runs": runs,
         "rounds": rounds,
-        "serial_seconds": quartiles(serial),
-        "ideal_speedup_of_two": quartiles(serial / best),
+        "one_loop_seconds": quartiles(one),
+        "ideal_speedup_of_two": quartiles(one / best),
         "ways": ways,
         "missing": sorted(set(missing)),
     }
