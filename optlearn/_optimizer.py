@@ -46,7 +46,6 @@ class Optimizer:
     _states: ClassVar[tuple[str, ...]] = ()  # names of the arrays that start at 0
     _averages: ClassVar[tuple[str, ...]] = ()  # those of them that average gradients
     _mean_squares: ClassVar[tuple[str, ...]] = ()  # and those that average their squares
-    eps: float = 0.0
 
     def __init__(self, lr: Any) -> None:
         self.lr = lr
@@ -188,7 +187,8 @@ class Optimizer:
         """
         number = np.finfo(self._scratch[0].dtype)
         limits = dict.fromkeys(self._averages, number.tiny / number.eps)
-        if self.eps * number.eps > math.sqrt(number.tiny):
+        eps = getattr(self, "eps", 0.0)  # the rules that average squares have one
+        if eps * number.eps > math.sqrt(number.tiny):
             limits |= dict.fromkeys(self._mean_squares, number.tiny)
         for name, limit in limits.items():
             for cut in self._blocks:
