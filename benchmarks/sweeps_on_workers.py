@@ -235,8 +235,8 @@ def measure(*, quick=False):
     """Return everything this file measures, as plain dicts."""
     rounds = 1 if quick else 3
     return {
-        "short_runs": measure_throughput(0.2, 8 if quick else 16, rounds),
-        "long_runs": measure_throughput(0.5 if quick else 1.0, 4 if quick else 8, rounds),
+        "short_runs": measure_throughput(0.2, 8, rounds),
+        "long_runs": measure_throughput(0.5 if quick else 1.0, 4, rounds),
         "overhead": measure_overhead(50 if quick else 300, rounds),
     }
 
