@@ -460,6 +460,6 @@ def test_the_clock_of_the_plain_loops_stops_before_their_processes_end(
 
     monkeypatch.setattr("multiprocessing.get_context", lambda _kind: Context)
     start = time.perf_counter()
-    seconds = sweeps_on_workers.two_loops(1, 2)
+    seconds = sweeps_on_workers.plain_loops(2, 1, 2)
     assert time.perf_counter() - start - seconds >= 2
     assert seconds > 0
