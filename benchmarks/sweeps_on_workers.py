@@ -153,6 +153,20 @@ def wall(train, grid, seeds, pool, workers):
 KINDS = {"joblib": processes, "dask": cluster}
 
 
+def open_pools(stack, train, grid):
+    """Return pools of every kind with one worker and two, warm, and the kinds that are missing."""
+    pools, missing = {}, set()
+    for kind, make in KINDS.items():
+        for n in (1, 2):
+            pool = stack.enter_context(make(n))
+            if pool is None:
+                missing.add(kind)
+            else:
+                wall(train, grid, range(4 * n), pool, n)  # its imports
+                pools[f"{kind}_{n}"] = pool, n
+    return pools, sorted(missing)
+
+
 def measure_throughput(seconds, runs, rounds):
     """Return wall times and speed-ups of sweeps on one and two workers.
 
@@ -163,17 +177,8 @@ def measure_throughput(seconds, runs, rounds):
     epochs = epochs_for(seconds)
     grid, seeds = {"epochs": [epochs]}, range(runs)
     times = {"one_loop": [], "two_loops": []}
-    missing = []
     with contextlib.ExitStack() as stack:
-        pools = {}
-        for kind, make in KINDS.items():
-            for n in (1, 2):
-                pool = stack.enter_context(make(n))
-                if pool is None:
-                    missing.append(kind)
-                    continue
-                wall(train, {"epochs": [10]}, range(2 * n), pool, n)  # its imports
-                pools[f"{kind}_{n}"] = pool, n
+        pools, missing = open_pools(stack, train, {"epochs": [10]})
         times |= {name: [] for name in pools}
         for _ in range(rounds):
             times["one_loop"].append(plain_loops(1, epochs, runs))
@@ -198,7 +203,7 @@ def measure_throughput(seconds, runs, rounds):
         "one_loop_seconds": quartiles(one),
         "ideal_speedup_of_two": quartiles(one / best),
         "ways": ways,
-        "missing": sorted(set(missing)),
+        "missing": missing,
     }
 
 
@@ -206,17 +211,9 @@ def measure_overhead(runs, rounds):
     """Return the milliseconds that a run which does nothing takes, its file included."""
     grid, seeds = {"index": list(range(runs))}, [0]
     times = {"serial": []}
-    missing = []
     with contextlib.ExitStack() as stack:
-        pools = {"serial": (ALONE, 1)}
-        for kind, make in KINDS.items():
-            for n in (1, 2):
-                pool = stack.enter_context(make(n))
-                if pool is None:
-                    missing.append(kind)
-                    continue
-                wall(idle, {"index": list(range(4 * n))}, seeds, pool, n)
-                pools[f"{kind}_{n}"] = pool, n
+        workers, missing = open_pools(stack, idle, {"index": [0]})
+        pools = {"serial": (ALONE, 1), **workers}
         times |= {name: [] for name in pools}
         for _ in range(rounds):
             for name, (pool, n) in pools.items():
@@ -227,7 +224,7 @@ def measure_overhead(runs, rounds):
         "milliseconds_per_run": {
             name: quartiles(1e3 * np.array(took) / runs) for name, took in times.items()
         },
-        "missing": sorted(set(missing)),
+        "missing": missing,
     }
 
 
