@@ -64,7 +64,7 @@ def chapter_rule(function: Rule) -> Rule:
 
 def is_chapter(path: Path) -> bool:
     """A chapter's file begins with its number; another notebook is a page of reference."""
-    return re.match(r"\d\d_", path.name) is not None
+    return re.match(r"\d\d_(?!article)", path.name) is not None
 
 
 def rules(path: Path) -> list[Rule]:
