@@ -18,8 +18,9 @@ HEAD = """\
 (formulas)=
 # Index of formulas
 
-Every numbered formula of the chapters, in the book's order. The number leads to the formula where it is
-derived; {doc}`notation` explains the letters. From chapter 4 on each of them has been evaluated as it stands.
+Every numbered formula of the chapters, in the book's order. The number leads to the formula where
+it is derived; {doc}`notation` explains the letters. From chapter 4 on each of them has been
+evaluated as it stands.
 """
 
 PART = re.compile(
@@ -82,4 +83,6 @@ def page(book: Path = BOOK) -> Iterator[str]:
 
 if __name__ == "__main__":
     PAGE.write_text("".join(page()), encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)}: {sum(len(formulas(path)[2]) for path in chapters())} formulas")
+    print(
+        f"{PAGE.relative_to(ROOT)}: {sum(len(formulas(path)[2]) for path in chapters())} formulas"
+    )

@@ -1,4 +1,4 @@
-"""Link the first use of every term of the glossary in each chapter: ``python tools/link_terms.py``.
+"""Link each chapter's first use of every glossary term: ``python tools/link_terms.py``.
 
 A term counts as used where it stands in running text: not in a heading, a formula, code, a link
 or a cell's output. ``tests/test_learners_path.py`` fails where a first use has no link.
@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,7 +17,7 @@ BOOK = ROOT / "book"
 
 # What is no running text, in the order in which it is looked for.
 ASIDE = re.compile(
-    r"^(?P<fence>`{3,}|:{3,})\{(?:code|figure|image|math)[^\n]*\n.*?^(?P=fence)[ \t]*$"  # directives
+    r"^(?P<fence>`{3,}|:{3,})\{(?:code|figure|image|math)[^\n]*\n.*?^(?P=fence)[ \t]*$"
     r"|^```(?!\{)[^\n]*\n.*?^```[ \t]*$"  # code
     r"|^[`:]{3,}[^\n]*$|^:[\w-]+:[^\n]*$"  # the frame of a directive and its options
     r"|^\([\w-]+\)=$|^#{1,6} [^\n]*$|^\|[^\n]*$"  # labels, headings, tables
@@ -52,13 +53,14 @@ def pattern(term: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w\-/]){body}(?:e?s)?(?![\w\-/])")
 
 
-def running(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the running text of a cell begins and ends."""
-    at = 0
+@cache
+def running(text: str) -> tuple[tuple[int, int], ...]:
+    """Return where the running text of a cell begins and ends."""
+    spans, at = [], 0
     for aside in ASIDE.finditer(text):
-        yield at, aside.start()
+        spans.append((at, aside.start()))
         at = aside.end()
-    yield at, len(text)
+    return (*spans, (at, len(text)))
 
 
 def linked(text: str) -> set[str]:
