@@ -87,7 +87,9 @@ def test_every_part_has_a_review() -> None:
 def test_a_review_has_ten_questions_with_answers_behind_a_fold(path: Path) -> None:
     text = "\n\n".join("".join(c["source"]) for c in cells(path) if c["cell_type"] == "markdown")
     number = path.stem[-1]
-    questions = re.findall(r"^```\{exercise\} .+\n:label: (\S+)\n(.+)", text, flags=re.M)
+    questions = re.findall(
+        r"^```\{exercise\} .+\n:label: (\S+)\n:nonumber:\n\n(.+)", text, flags=re.M
+    )
     assert [label for label, _ in questions] == [f"review-{number}-{k}" for k in range(1, 11)]
     answers = re.findall(
         r"^```\{solution-start\} (\S+)\n:label: \S+\n:class: dropdown\n```\n"
