@@ -63,8 +63,8 @@ def chapter_rule(function: Rule) -> Rule:
 
 
 def is_chapter(path: Path) -> bool:
-    """A chapter's file begins with its number; another notebook is a page of reference."""
-    return re.match(r"\d\d_", path.name) is not None
+    """A chapter's file begins with its number; not so a page of reference, or a hall of 17."""
+    return re.match(r"\d\d_(?!article_)", path.name) is not None
 
 
 def rules(path: Path) -> list[Rule]:
