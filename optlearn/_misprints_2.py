@@ -1,4 +1,4 @@
-"""The first six of the eighteen errors of article 2: units, losses, gradients."""
+"""The eighteen errors of article 2: the first six, of units, losses and gradients, are here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from optlearn import _misprints_2b, _misprints_2c
 from optlearn._checks import Array
 from optlearn._misprint import Misprint
 from optlearn.adaptive import Adam, RMSProp
@@ -180,7 +181,8 @@ MISPRINTS = (
         id="E2-04",
         severity="A",
         place="section 3.1, step 3",
-        says="The chain rule with one intermediate variable o_j and no sum.",
+        says=r"\frac{\partial L}{\partial w_i}=\frac{\partial L}{\partial o_j}"
+        r"\cdot\frac{\partial o_j}{\partial w_i}",
         right="The sum over all intermediate variables that the weight acts on.",
         sources=("rumelhart1986learning", "goodfellow2016deep"),
         chapter="03_backpropagation#backprop-chain",
@@ -206,8 +208,8 @@ MISPRINTS = (
         id="E2-06",
         severity="B",
         place="section 3.2.1",
-        says="SGD has the formula of gradient descent, with the gradient of L.",
-        right="It takes the mean gradient over a random batch.",
+        says=r"w_i=w_i-\eta\frac{\partial L}{\partial w_i}",
+        right="SGD takes the mean gradient over a random batch.",
         sources=("robbins1951stochastic", "bottou2018optimization"),
         chapter="05_stochastic_gradient_descent#sgd-source-difference",
         demand="a step needs the samples of its batch and no others",
@@ -215,4 +217,6 @@ MISPRINTS = (
         corrected=_batch_gradient,
         meets=_needs_the_batch_alone,
     ),
+    *_misprints_2b.MISPRINTS,
+    *_misprints_2c.MISPRINTS,
 )

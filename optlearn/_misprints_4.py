@@ -1,4 +1,4 @@
-"""The first six errors of article 4: what its text says of gradient descent."""
+"""The twelve errors of article 4: the first six, of what its text says, are here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from optlearn import _misprints_4b
 from optlearn._checks import Array
 from optlearn._misprint import Misprint
 from optlearn.functions import rosenbrock
@@ -199,4 +200,5 @@ MISPRINTS = (
         corrected=_slope_of_cross_entropy,
         meets=lambda slope: abs(slope(8.0, 0.0)) > 0.5,
     ),
+    *_misprints_4b.MISPRINTS,
 )

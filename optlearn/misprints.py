@@ -10,23 +10,17 @@ from __future__ import annotations
 from optlearn import (
     _misprints_1,
     _misprints_2,
-    _misprints_2b,
-    _misprints_2c,
     _misprints_4,
-    _misprints_4b,
 )
 from optlearn._checks import check_choice
 from optlearn._misprint import Misprint, Verdict
 
 __all__ = ["Misprint", "Verdict", "misprint", "misprints"]
 
-ALL = (
+ALL: tuple[Misprint, ...] = (
     *_misprints_1.MISPRINTS,
     *_misprints_2.MISPRINTS,
-    *_misprints_2b.MISPRINTS,
-    *_misprints_2c.MISPRINTS,
     *_misprints_4.MISPRINTS,
-    *_misprints_4b.MISPRINTS,
 )
 BY_ID = {entry.id: entry for entry in ALL}
 
