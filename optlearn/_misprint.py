@@ -1,4 +1,4 @@
-r"""What a misprint is: a rule as it was printed, the correct one, and a demand that both must face.
+r"""What a misprint is: a rule as it was printed, the correct one, and a demand on both.
 
 A claim is refuted by one run that it cannot survive. So every entry of `optlearn.misprints` has a
 demand, a function that takes a rule and says whether it does what it promises. The printed rule

@@ -7,13 +7,25 @@ one fails and the corrected one meets. Nothing else of the package uses them.
 
 from __future__ import annotations
 
-from optlearn import _misprints_1
+from optlearn import (
+    _misprints_0,
+    _misprints_1,
+    _misprints_2,
+    _misprints_3,
+    _misprints_4,
+)
 from optlearn._checks import check_choice
 from optlearn._misprint import Misprint, Verdict
 
 __all__ = ["Misprint", "Verdict", "misprint", "misprints"]
 
-ALL = (*_misprints_1.MISPRINTS,)
+ALL: tuple[Misprint, ...] = (
+    *_misprints_0.MISPRINTS,
+    *_misprints_1.MISPRINTS,
+    *_misprints_2.MISPRINTS,
+    *_misprints_3.MISPRINTS,
+    *_misprints_4.MISPRINTS,
+)
 BY_ID = {entry.id: entry for entry in ALL}
 
 

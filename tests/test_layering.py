@@ -29,6 +29,7 @@ LAYERS = (
     {"_storage"},
     {"quantization", "runs", "transfer"},
     {"_misprint"},
+    {"_misprints_0b", "_misprints_0c"},
     {"_misprints_0", "_misprints_1", "_misprints_2", "_misprints_3", "_misprints_4"},
     {"misprints"},
     {"_sweep_code"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_coverage_of_sources import ERRORS, labels, pages
 
-from optlearn.misprints import Misprint, misprint, misprints
+from optlearn.misprints import Misprint, misprints
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 IDS = [f"E{article}-{k:02}" for article, n in enumerate(ERRORS) for k in range(1, n + 1)]
