@@ -42,6 +42,8 @@ SECTIONS = [
     "Summary and further reading",
 ]
 STUDIES = {path.stem for path in (ROOT / "experiments").glob("*.py")}
+# Its entrance has exercises and a summary, but no theory to derive and to measure.
+MUSEUM = {"17_source_audit"}
 ALLOWED_IMPORTS = {"matplotlib", "numpy", "optlearn", "scipy", "sklearn"} | STUDIES
 HIDDEN_IMPORTS = {"myst_nb"}  # glue, in cells a reader of the page does not see
 MAX_BYTES = 1_500_000
@@ -63,12 +65,18 @@ def chapter_rule(function: Rule) -> Rule:
 
 
 def is_chapter(path: Path) -> bool:
-    """A chapter's file begins with its number; another notebook is a page of reference."""
-    return re.match(r"\d\d_", path.name) is not None
+    """A chapter's file begins with its number; another notebook is a page of reference.
+
+    So is a hall of the source audit: it shows errors, the chapters teach the matter.
+    """
+    return re.match(r"\d\d_(?!article_\d)", path.name) is not None
 
 
 def rules(path: Path) -> list[Rule]:
-    return [check for check in RULES if is_chapter(path) or check not in CHAPTER_RULES]
+    spared = CHAPTER_RULES if not is_chapter(path) else []
+    if path.stem in MUSEUM:
+        spared = [sections_are_present_and_in_order]
+    return [check for check in RULES if check not in spared]
 
 
 def tags(cell: Any) -> list[str]:
@@ -376,11 +384,19 @@ def test_a_page_of_reference_keeps_every_rule_but_those_of_a_chapters_anatomy() 
     assert rules(BOOK / "04_gradient_descent.ipynb") == RULES
     spared = {sections_are_present_and_in_order, five_to_eight_exercises_each_have_a_solution}
     assert set(RULES) - set(rules(BOOK / "conventions.ipynb")) == spared
+    assert set(RULES) - set(rules(BOOK / "17_article_0.ipynb")) == spared
+    museum = rules(BOOK / "17_source_audit.ipynb")
+    assert set(RULES) - set(museum) == {sections_are_present_and_in_order}
 
 
 def test_the_table_of_contents_lists_every_notebook_once_and_the_chapters_in_order() -> None:
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    files = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
+    files = [
+        page["file"]
+        for part in contents["parts"]
+        for entry in part["chapters"]
+        for page in (entry, *entry.get("sections", ()))
+    ]
     listed = [name for name in files if is_chapter(Path(name))]
     assert listed == [f"book/{path.stem}" for path in NOTEBOOKS if is_chapter(path)]
     assert [files.count(f"book/{path.stem}") for path in NOTEBOOKS] == [1] * len(NOTEBOOKS)
