@@ -472,10 +472,10 @@ def test_the_table_of_errors_is_whole_without_its_script(html: Path, browser: An
 
 @in_browser
 def test_the_table_of_errors_is_filtered_by_keyboard(audit: Any) -> None:
-    """By article, by grade and by words, one after the other and together."""
+    """By article, by severity and by words, one after the other and together."""
     everything = [entry.id for entry in misprints()]
     assert listed(audit) == everything
-    audit.get_by_label("Grade", exact=True).focus()
+    audit.get_by_label("Severity", exact=True).focus()
     audit.keyboard.press("a")  # as one types into a choice
     assert listed(audit) == [entry.id for entry in misprints(severity="A")]
     audit.keyboard.press("Shift+Tab")
