@@ -8,7 +8,7 @@ one fails and the corrected one meets. Nothing else of the package uses them.
 from __future__ import annotations
 
 from optlearn import (
-
+    _misprints_0,
     _misprints_1,
     _misprints_2,
     _misprints_3,
@@ -20,7 +20,7 @@ from optlearn._misprint import Misprint, Verdict
 __all__ = ["Misprint", "Verdict", "misprint", "misprints"]
 
 ALL: tuple[Misprint, ...] = (
-
+    *_misprints_0.MISPRINTS,
     *_misprints_1.MISPRINTS,
     *_misprints_2.MISPRINTS,
     *_misprints_3.MISPRINTS,

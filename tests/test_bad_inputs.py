@@ -25,6 +25,7 @@ from optlearn import (
     functions,
     gradients,
     losses,
+    misprints,
     optimizers,
     runs,
     schedules,
@@ -46,6 +47,7 @@ MODULES = (
     "functions",
     "gradients",
     "losses",
+    "misprints",
     "networks",
     "optimizers",
     "runs",
@@ -62,6 +64,8 @@ HOME = {"activations": "losses", "adaptive": "optimizers"}
 NOT_CALLED = {
     "curvature.Eigenpair",
     "runs.Runs",
+    "misprints.Misprint",  # see test_misprints.py
+    "misprints.Verdict",
     "training.History",
     "training.Path",
     "schedules.Schedule",
@@ -797,6 +801,31 @@ def bad_parameters(name: str) -> list[Bad]:
         (name, np.empty((0, 15)), ValueError, r"must not be empty, got shape \(0, 15\)"),
     ]
 
+
+subject(
+    "misprints.misprint",
+    [
+        ("id", "E0-21", ValueError, "must be one of E0-01 to E4-12, got 'E0-21'"),
+        ("id", "e0-05", ValueError, "must be one of E0-01 to E4-12, got 'e0-05'"),
+        ("id", 5, ValueError, "must be one of E0-01 to E4-12, got 5"),
+        ("id", None, ValueError, "must be one of E0-01 to E4-12, got None"),
+        ("id", ["E0-05"], ValueError, "must be one of E0-01 to E4-12, got "),
+    ],
+    lambda: (misprints.misprint, {"id": "E0-05"}),
+)
+subject(
+    "misprints.misprints",
+    [
+        ("article", 5, ValueError, "must be one of 0 to 4, got 5"),
+        ("article", -1, ValueError, "must be one of 0 to 4, got -1"),
+        ("article", True, ValueError, "must be one of 0 to 4, got True"),
+        ("article", "0", ValueError, "must be one of 0 to 4, got '0'"),
+        ("severity", "D", ValueError, "must be .*got 'D'"),
+        ("severity", "a", ValueError, "must be .*got 'a'"),
+        ("severity", 1, (TypeError, ValueError), "must be .*got 1"),
+    ],
+    lambda: (misprints.misprints, {"article": 0, "severity": "A"}),
+)
 
 bad_many = [
     *bad_floats("thetas", TWO),

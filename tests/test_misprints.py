@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_coverage_of_sources import ERRORS, labels, pages
 
-from optlearn.misprints import Misprint, misprints
+from optlearn.misprints import Misprint, Verdict, misprints
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 IDS = [f"E{article}-{k:02}" for article, n in enumerate(ERRORS) for k in range(1, n + 1)]
@@ -51,6 +52,51 @@ def test_how_many_fail_as_described(record_property: Callable[[str, str], None])
     )
     assert len(misprints()) == 74
     assert shown == len(run)
+
+
+COMPLETE = {
+    "id": "E0-05",
+    "severity": "A",
+    "place": "section 1",
+    "says": "up",
+    "right": "down",
+    "sources": (),
+    "chapter": "04_gradient_descent#gd-steepest",
+    "demand": "it goes down",
+    "printed": lambda x: x + 1,
+    "corrected": lambda x: x - 1,
+    "meets": lambda rule: rule(0) < 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "E0-5"}, "id must be like E0-05, got 'E0-5'"),
+        ({"id": "F0-05"}, "id must be like E0-05, got 'F0-05'"),
+        ({"severity": "D"}, "severity must be .*got 'D'"),
+        ({"place": ""}, "place of E0-05 must not be empty"),
+        ({"says": ""}, "says of E0-05 must not be empty"),
+        ({"right": ""}, "right of E0-05 must not be empty"),
+        ({"chapter": ""}, "chapter of E0-05 must not be empty"),
+        ({"demand": ""}, "must be given together, got .False, True, True, True"),
+        ({"meets": None}, "must be given together, got .True, True, True, False"),
+        ({"printed": None}, "must be given together"),
+        ({"corrected": None}, "must be given together"),
+    ],
+)
+def test_an_incomplete_entry_is_refused(change: dict[str, Any], message: str) -> None:
+    assert Misprint(**COMPLETE).check() == Verdict(printed=False, corrected=True)
+    with pytest.raises(ValueError, match=message):
+        Misprint(**{**COMPLETE, **change})
+
+
+def test_wording_alone_cannot_be_checked() -> None:
+    nothing = {"demand": "", "printed": None, "corrected": None, "meets": None}
+    entry = Misprint(**{**COMPLETE, **nothing})
+    assert not entry.runs
+    with pytest.raises(ValueError, match="E0-05 must have a demand to be checked"):
+        entry.check()
 
 
 @every

@@ -398,7 +398,7 @@ def test_the_table_of_contents_lists_every_notebook_once_and_the_chapters_in_ord
         for page in (entry, *entry.get("sections", ()))
     ]
     listed = [name for name in files if is_chapter(Path(name))]
-    assert listed == [f"book/{path.stem}" for path in NOTEBOOKS if is_chapter(path)]
+    assert listed == [f"book/{path.stem}" for path in sorted(BOOK.iterdir()) if is_chapter(path)]
     assert [files.count(f"book/{path.stem}") for path in NOTEBOOKS] == [1] * len(NOTEBOOKS)
     assert all(any(BOOK.glob(f"{name.removeprefix('book/')}.*")) for name in files)
 

@@ -29,10 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import draw_front_page  # noqa: E402
 
+from optlearn.misprints import misprints  # noqa: E402
+
 HTML = (ROOT / "_build" / "html").resolve()
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [CONTENTS["root"]] + [
-    entry["file"] for part in CONTENTS["parts"] for entry in part["chapters"]
+    page["file"]
+    for part in CONTENTS["parts"]
+    for entry in part["chapters"]
+    for page in (entry, *entry.get("sections", ()))
 ]
 TOOL_PAGES = ["search", "genindex"]
 MAX_BYTES = 3_000_000
@@ -431,6 +436,97 @@ def broken_links(html: Path) -> Iterator[str]:
 @in_browser
 def test_every_link_inside_the_book_has_its_target(html: Path) -> None:
     assert list(broken_links(html)) == []
+
+
+# The table of errors -----------------------------------------------------------------------------
+
+AUDIT = "book/17_source_audit.html"
+VISIBLE = "rows => rows.filter(row => row.checkVisibility()).map(row => row.cells[0].innerText)"
+
+
+def listed(page: Any) -> list[str]:
+    """Return the numbers in the rows that can be seen."""
+    return page.eval_on_selector_all("table.filter tbody tr", VISIBLE)
+
+
+@pytest.fixture
+def audit(html: Path, browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport=TELEPHONE)
+    page.goto(serve(html) + AUDIT)
+    page.wait_for_selector(".filter-form")
+    yield page
+    page.close()
+
+
+@in_browser
+def test_the_table_of_errors_is_whole_without_its_script(html: Path, browser: Any) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(serve(html) + AUDIT)
+    assert page.locator(".filter-form").count() == 0
+    links = page.locator("table.filter tbody th a")
+    assert links.all_inner_texts() == [entry.id for entry in misprints()]
+    assert all(link.is_visible() for link in links.all())
+    context.close()
+
+
+@in_browser
+def test_the_table_of_errors_is_filtered_by_keyboard(audit: Any) -> None:
+    """By article, by severity and by words, one after the other and together."""
+    everything = [entry.id for entry in misprints()]
+    assert listed(audit) == everything
+    audit.get_by_label("Severity", exact=True).focus()
+    audit.keyboard.press("a")  # as one types into a choice
+    assert listed(audit) == [entry.id for entry in misprints(severity="A")]
+    audit.keyboard.press("Shift+Tab")
+    audit.keyboard.press("0")
+    both = [entry.id for entry in misprints(article=0, severity="A")]
+    assert listed(audit) == both
+    assert audit.get_by_role("status").inner_text() == f"{len(both)} of {len(everything)} shown"
+    audit.keyboard.press("Tab")
+    audit.keyboard.press("Tab")
+    audit.keyboard.type("POSITION momentum")
+    audit.keyboard.press("Enter")  # sends nothing anywhere
+    assert listed(audit) == ["E0-06"]
+    assert audit.url.endswith(AUDIT)
+    audit.keyboard.type(" nowhere")
+    assert listed(audit) == []
+    audit.keyboard.press("Tab")
+    audit.keyboard.press("Enter")
+    whole = f"{len(everything)} of {len(everything)} shown"
+    audit.wait_for_function(
+        "text => document.querySelector('.filter-form output').value === text", arg=whole
+    )
+    assert listed(audit) == everything
+
+
+@in_browser
+def test_the_table_of_errors_fits_on_a_telephone(audit: Any) -> None:
+    box = "table => [table.scrollWidth, table.closest('.text_html').clientWidth]"
+    width, room = audit.eval_on_selector("table.filter", box)
+    assert 200 < width <= room < TELEPHONE["width"]
+
+
+@in_browser
+def test_the_table_of_errors_lies_on_the_page_in_the_dark(audit: Any) -> None:
+    """Not on the light ground that the theme gives to outputs."""
+    audit.evaluate("document.documentElement.dataset.theme = 'dark'")
+    color = "(e, name) => getComputedStyle(e)[name]"
+    ground = audit.eval_on_selector(".text_html:has(table.filter)", color, "backgroundColor")
+    text = audit.eval_on_selector("table.filter td", color, "color")
+    assert ground == "rgba(0, 0, 0, 0)"
+    assert min(map(int, re.findall(r"\d+", text)[:3])) > 150
+
+
+@in_browser
+def test_the_links_in_the_table_of_errors_lead_to_the_exhibits(audit: Any, html: Path) -> None:
+    links = audit.eval_on_selector_all(
+        "table.filter tbody th a", "links => links.map(link => link.getAttribute('href'))"
+    )
+    assert len(links) == len(misprints())
+    for link in links:
+        file, _, place = link.partition("#")
+        assert f'id="{place}"' in (html / "book" / file).read_text(encoding="utf-8"), link
 
 
 # The tests themselves ----------------------------------------------------------------------------
