@@ -41,7 +41,7 @@ EPOCHS = (1, 6)
 PEAKS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 # A slice that takes a second or two: what the chapter and the tests run again.
-CHECK = {"seed": 0, "epochs": (1,)}
+CHECK = {"seed": 0, "epochs": (1,), "names": ("constant", "cosine", "one-cycle")}
 
 
 def schedules(steps: int) -> dict[str, Schedule]:
@@ -71,14 +71,16 @@ def load() -> tuple[Any, Any, Any]:
     return *parts, (test, mnist.y_test)
 
 
-def one_seed(seed: int, epochs: Sequence[int] = EPOCHS) -> list[dict[str, Any]]:
-    """Return the rows of one seed, for both budgets or for one."""
+def one_seed(
+    seed: int, epochs: Sequence[int] = EPOCHS, names: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of one seed, for both budgets or for one, all schedules or some."""
     train, validation, test = load()
     network, rows = MLP((196, 32, 10)), []
     start = network.init(np.random.default_rng(seed))
     for budget in epochs:
         plans = schedules(budget * len(train[1]) // 16)
-        table = [(name, lr) for name in plans for lr in PEAKS]
+        table = [(name, lr) for name in names or plans for lr in PEAKS]
 
         def rates(t: int, plans: Any = plans, table: Any = table) -> Any:
             now = {name: plan(t) for name, plan in plans.items()}
