@@ -18,6 +18,7 @@ __all__ = [
     "Schedule",
     "constant",
     "cosine",
+    "cosine_restarts",
     "exponential",
     "inverse_time",
     "linear_warmup",
@@ -129,6 +130,46 @@ def cosine(lr: float, *, steps: int, final: float = 0.0) -> Schedule:
 
     def rate(t: int) -> float:
         return final + (lr - final) * 0.5 * (1 + math.cos(math.pi * min(t, steps) / steps))
+
+    return _checked(rate)
+
+
+def cosine_restarts(lr: float, *, period: int, growth: int = 1, final: float = 0.0) -> Schedule:
+    r"""Fall along half a cosine, jump back to `lr`, fall again over a longer period, and so on.
+
+    Period i = 0, 1, … has :math:`k g^i` steps. Its first step has the rate `lr`; `final` would be
+    reached at the step that the next period begins with, so that no step has it. The shape of
+    PyTorch's ``CosineAnnealingWarmRestarts``.
+
+    Parameters
+    ----------
+    lr : float, > 0
+    period : int, >= 1
+        k, the number of steps before the first restart.
+    growth : int, >= 1
+        g, how much longer each period is than the one before.
+    final : float, >= 0, at most `lr`
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts,
+    ICLR 2017, arXiv:1608.03983, equation 5; `growth` is their T_mult.
+
+    Examples
+    --------
+    >>> [round(cosine_restarts(1.0, period=2, growth=2)(t), 4) for t in range(7)]
+    [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1464, 1.0]
+    """
+    period, growth = check_integer("period", period), check_integer("growth", growth)
+    cosine(lr, steps=period, final=final)  # refuses a wrong `lr` or `final` at once
+
+    def rate(t: int) -> float:
+        length = period
+        if growth == 1:
+            t %= length
+        while t >= length:
+            t, length = t - length, length * growth
+        return cosine(lr, steps=length, final=final)(t)
 
     return _checked(rate)
 

@@ -390,6 +390,15 @@ for name, arguments, bad in [
         {"steps": 5},
         [*bad_integers("steps", 0, -1), *bad_numbers("final", -0.1, 0.75)],
     ),
+    (
+        "cosine_restarts",
+        {"period": 5},
+        [
+            *bad_integers("period", 0, -1),
+            *bad_integers("growth", 0, -1),
+            *bad_numbers("final", -0.1, 0.75),
+        ],
+    ),
     ("linear_warmup", {"steps": 5}, bad_integers("steps", 0, -1)),
     (
         "one_cycle",

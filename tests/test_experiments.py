@@ -25,12 +25,23 @@ DATA = ROOT / "book" / "_data"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 # What is measured, and by how much another processor may change it: two test images, or the
 # members of a soup that two images decide.
-MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0}
+MEASURED = {
+    "accuracy": 0.005,
+    "correct": 2.0,
+    "edge": 0.01,
+    "loss": 1e-3,
+    "members": 7.0,
+    "rising": 0.01,
+}
 
 
 # Other slices than those that the chapters run.
 MORE: dict[str, dict[str, Any]] = {
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
+    "rates_budgets": {"seed": 3, "gradients": ("exact", "noisy, cosine"), "budgets": (30,)},
+    "rates_edge": {"seed": 2, "rates": (0.25,)},
+    "rates_folds": {"seed": 5, "sizes": (1000,), "stages": ("fold 3",)},
+    "rates_schedules": {"seed": 7, "epochs": (1,), "names": ("restarts", "warm-up, cosine")},
     "transfer_barriers": {"seed": 3, "width": 64},
     "transfer_budgets": {"seed": 4, "pair": "MNIST to digits", "labels": 25},
     "transfer_rates": {"seed": 102, "pair": "clean to noisy", "labels": 25},

@@ -16,6 +16,7 @@ from optlearn import schedules
 from optlearn.schedules import (
     constant,
     cosine,
+    cosine_restarts,
     exponential,
     inverse_time,
     linear_warmup,
@@ -31,6 +32,7 @@ SCHEDULES: dict[str, Callable[[int], float]] = {
     "exponential": exponential(0.5, rate=0.9),
     "inverse_time": inverse_time(0.5, decay=0.1),
     "cosine": cosine(0.5, steps=10),
+    "cosine_restarts": cosine_restarts(0.5, period=3, growth=2),
     "linear_warmup": linear_warmup(0.5, steps=4),
     "one_cycle": one_cycle(0.5, steps=10),
     "warmup_then": warmup_then(exponential(0.5, rate=0.9), steps=4),
@@ -58,6 +60,12 @@ def test_rates_agree_with_pytorch_at_every_step(name: str) -> None:
         (inverse_time(1.0, decay=0.25), {0: 1.0, 4: 0.5, 12: 0.25}),
         (cosine(1.0, steps=6), {0: 1.0, 2: 0.75, 3: 0.5, 4: 0.25, 6: 0.0, 7: 0.0, 999: 0.0}),
         (cosine(1.0, steps=6, final=0.5), {0: 1.0, 3: 0.75, 6: 0.5, 60: 0.5}),
+        (
+            cosine_restarts(1.0, period=2, growth=3),
+            {0: 1.0, 1: 0.5, 2: 1.0, 4: 0.75, 5: 0.5, 6: 0.25, 8: 1.0, 14: 0.75, 17: 0.5, 26: 1.0},
+        ),
+        (cosine_restarts(1.0, period=2), {0: 1.0, 1: 0.5, 2: 1.0, 10**12: 1.0, 10**12 + 1: 0.5}),
+        (cosine_restarts(1.0, period=3, final=0.5), {0: 1.0, 1: 0.875, 2: 0.625, 3: 1.0}),
         (linear_warmup(1.0, steps=5), {0: 0.2, 1: 0.4, 3: 0.8, 4: 1.0, 5: 1.0, 50: 1.0}),
         (linear_warmup(1.0, steps=1), {0: 1.0, 1: 1.0}),
         (
@@ -118,3 +126,19 @@ def test_an_inverse_time_sum_grows_without_bound_while_its_squares_do_not() -> N
     euler_mascheroni = 0.5772156649015329
     assert_allclose(rates.sum(), np.log(1e5) + euler_mascheroni + 0.5e-5, rtol=1e-12)
     assert_allclose((rates**2).sum(), np.pi**2 / 6, rtol=1e-5)  # the tail is 1 / 100,000
+
+
+@given(period=st.integers(1, 20), growth=st.integers(1, 4), cycles=st.integers(1, 4))
+def test_restarts_come_after_periods_that_grow_by_the_factor(
+    period: int, growth: int, cycles: int
+) -> None:
+    starts = [sum(period * growth**i for i in range(c)) for c in range(cycles + 1)]
+    schedule = cosine_restarts(1.0, period=period, growth=growth, final=0.25)
+    rates = [schedule(t) for t in range(starts[-1] + 1)]
+    assert [rates[s] for s in starts] == [1.0] * len(starts)
+    for i, (begin, end) in enumerate(pairwise(starts)):
+        # Each period alone is the cosine of its length, and its rates average to the middle of
+        # lr and final plus (lr - final)/(2 length), since the last step has not arrived.
+        assert all(after < before for before, after in pairwise(rates[begin:end]))
+        length = period * growth**i
+        assert_allclose(np.mean(rates[begin:end]), 0.625 + 0.375 / length, rtol=1e-12)

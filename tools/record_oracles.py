@@ -413,7 +413,7 @@ def torch_rates(name: str, steps: int, **arguments: Any) -> list[float]:
 
 
 def record_schedules(seed: int) -> Record:  # noqa: ARG001 - nothing in a schedule is random
-    """Record the rates of five schedules whose peak or start is 0.5."""
+    """Record the rates of six schedules whose peak or start is 0.5."""
     length = 40
     table = {
         "step_decay": ("StepLR", {"every": 7, "factor": 0.3}, {"step_size": 7, "gamma": 0.3}),
@@ -422,6 +422,11 @@ def record_schedules(seed: int) -> Record:  # noqa: ARG001 - nothing in a schedu
             "CosineAnnealingLR",
             {"steps": length - 1, "final": 0.01},
             {"T_max": length - 1, "eta_min": 0.01},
+        ),
+        "cosine_restarts": (
+            "CosineAnnealingWarmRestarts",
+            {"period": 5, "growth": 2, "final": 0.01},
+            {"T_0": 5, "T_mult": 2, "eta_min": 0.01},
         ),
         "linear_warmup": (
             "LinearLR",
