@@ -19,7 +19,7 @@ Run from the root of the repository:  python experiments/comparing_methods.py
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ from optlearn.optimizers import (
 COLUMNS = ("task", "method", "rate", "seed", "loss", "target", "correct", "images")
 SEEDS = range(10)
 RATES = [float(f"{rate:.3g}") for rate in 10.0 ** (np.arange(-8, 4) / 2)]
-METHODS = {
+METHODS: dict[str, Callable[[Any], Any]] = {
     "GD": lambda lr: GradientDescent(lr),
     "Momentum": lambda lr: Momentum(lr, beta=0.9),
     "Nesterov": lambda lr: Momentum(lr, beta=0.9, form="nesterov"),

@@ -118,6 +118,7 @@ def test_the_good_range_is_unbroken_and_around_the_best() -> None:
     assert good_range(rates, [0.1, 0.2, 0.9, 0.2, 0.2, 0.2], 0.5) == (0.1, 0.2)
     assert good_range(rates, [9, 9, 9, 0.2, np.nan, 0.2], 0.5) == (0.8, 0.8)
     assert good_range(rates, [1, 1, 1, 1, 1, np.inf], 1) == (0.1, 1.6)
+    assert good_range(rates, [3, 2, 1, 2, 3, 3], 3) == (0.1, 3.2)
     assert np.isnan(good_range(rates, [9, 9, 9, np.nan, np.inf, 9], 0.5)).all()
 
 
