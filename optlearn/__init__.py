@@ -1,8 +1,8 @@
 """optlearn: the small, tested NumPy package that the book's chapters call.
 
 One module a topic: ``losses``, ``functions``, ``networks``, ``optimizers``, ``gradients``,
-``schedules``, ``training``, ``runs``, ``sweeps``, ``quantization``, ``transfer``, ``datasets``
-and ``plotting``. Import what you need from its module, for instance
+``schedules``, ``training``, ``runs``, ``sweeps``, ``comparing``, ``quantization``, ``transfer``,
+``datasets`` and ``plotting``. Import what you need from its module, for instance
 ``from optlearn.optimizers import Adam``.
 """
 

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "experiments"
 DATA = ROOT / "book" / "_data"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
-# What is measured, and by how much another processor may change it: two test images, or the
-# members of a soup that two images decide.
+# What is measured, and by how much another processor may change it: two test images, the members
+# of a soup that two images decide, or one look at whether a target has been reached.
 MEASURED = {
     "accuracy": 0.005,
     "correct": 2.0,
@@ -32,11 +32,20 @@ MEASURED = {
     "loss": 1e-3,
     "members": 7.0,
     "rising": 0.01,
+    "target": 5.0,
 }
 
 
 # Other slices than those that the chapters run.
 MORE: dict[str, dict[str, Any]] = {
+    "comparing_methods": {
+        "seed": 7,
+        "tasks": ("Rosenbrock", "Beale"),
+        "methods": ("Momentum", "Adam"),
+        "rates": (0.001, 0.00316),
+    },
+    "comparing_one_pass": {"seed": 1, "schedules": ("cosine",)},
+    "comparing_sizes": {"seed": 13, "sizes": (200,), "rates": (0.01, 0.1)},
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
     "rates_budgets": {"seed": 3, "gradients": ("exact", "noisy, cosine"), "budgets": (30,)},
     "rates_edge": {"seed": 2, "rates": (0.25,)},

@@ -41,7 +41,7 @@ LAYERS = (
     {"_sweep_code"},
     {"_sweep_folder"},
     {"_sweep_table", "_sweep_workers"},
-    {"sweeps"},
+    {"comparing", "sweeps"},
 )
 LAYER_OF = {module: number for number, layer in enumerate(LAYERS) for module in layer}
 # Beside them stand the modules that draw: they take arrays, and the book alone imports `plotting`.
