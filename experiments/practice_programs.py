@@ -65,8 +65,10 @@ def start(network: MLP, limit: Callable[[int, int], float], bias: bool, rng: Any
     return theta
 
 
-def train(program: str, rate: float, seed: int, data: dict[str, Any]) -> tuple[MLP, list[Any]]:
-    """Return the network of a program and its parameters after each epoch."""
+def train(
+    program: str, rate: float, seed: int, data: dict[str, Any], first: int = 10
+) -> tuple[MLP, list[Any]]:
+    """Return the network of a program and its parameters after each epoch, or the first few."""
     rng = np.random.default_rng(seed)
     if program == "article 1":
         network, batch, epochs, optimizer = KERAS, 32, 10, Adam(rate, eps=1e-7)
@@ -79,7 +81,7 @@ def train(program: str, rate: float, seed: int, data: dict[str, Any]) -> tuple[M
         optimizer = METHODS[program.removeprefix("article 3: ")][0](rate)
         theta = network.init(rng)
     thetas = []
-    for _ in range(epochs):
+    for _ in range(min(epochs, first)):
         run = fit(network, theta, data["train"], optimizer, epochs=1, batch_size=batch, rng=rng)
         theta = run.theta
         thetas.append(theta)

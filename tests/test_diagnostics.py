@@ -69,6 +69,7 @@ def test_runs_are_measured_side_by_side(own: bool) -> None:
     x, y = (np.stack([X, 2 * X, X[::-1]]), np.stack([Y, Y, Y[::-1]])) if own else (X, Y)
     together = signal_scales(network, thetas, x, y)
     dead = dead_units(network, thetas, x)
+    assert [part.shape for part in dead] == [(3, 5), (3, 6)]
     assert [part.shape for part in together] == [(3, 4), (3, 3), (3, 3)]
     for k, theta in enumerate(thetas):
         inputs, labels = (x[k], y[k]) if own else (x, y)
