@@ -89,7 +89,7 @@ def scale() -> Iterator[World]:
         for before, slope, after in scaled_runs(GradientDescent(lr), k):
             yield {
                 "V_{t+1}": after, "V_t": before, "k": k, r"\eta": lr,
-                r"\nabla_V J": lambda _, slope=slope: slope,
+                r"\nabla J": lambda _, slope=slope: slope,
             }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def clip() -> Iterator[World]:
         yield {"g'": clip_by_norm(g, c)[0], "g": g, "c": c}
 
 
-@world("eq-practice-clip-bound", slack=0)
+@world("eq-practice-clip-bound", slack=1)
 def clip_bound() -> Iterator[World]:
     for lr, beta, c in ((0.3, 0.6, 0.7), (1.7, 0.4, 2.5)):
         rule, theta = Momentum(lr, beta=beta), np.array([1.0, -2.0])
