@@ -167,7 +167,7 @@ def compressed(run: Seed, method: str) -> Iterator[tuple[str, str, Small]]:
         "units": (WIDTHS, lambda width: narrowed(run, width)),
         "low rank": (RANKS[run.data], lambda rank: factored(run, rank)),
         "share": (INDEX_BITS, lambda bits: shared(run, bits)),
-        "prune and share": (FRACTIONS, lambda f: pruned_and_shared(run, f)),
+        "prune and share": (FRACTIONS[:-1], lambda f: pruned_and_shared(run, f)),
     }
     settings, make_them = makers[method]
     for setting in settings:
