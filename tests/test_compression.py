@@ -342,6 +342,7 @@ def test_few_different_weights_are_kept_as_they_are() -> None:
         shared = share_weights(w, k, np.random.default_rng(0))
         assert_array_equal(shared.dense(), w)
         assert (shared.codebook.tolist(), shared.bits) == ([-1.5, 0.0, 2.0], 2)
+        assert shared.nbytes == 3 * 4 + 2  # twelve bits
 
 
 def test_sharing_is_reproducible_and_changes_nothing() -> None:
