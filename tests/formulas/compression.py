@@ -292,7 +292,7 @@ def gradient() -> Iterator[World]:
 def hot() -> Iterator[World]:
     rng = np.random.default_rng(3)
     for heat in (2000.0, 4000.0):
-        v, z = rng.normal(size=(2, 5)) + [[0.7], [-0.4]]
+        v, z = rng.normal(size=(2, 5)) + np.array([[0.7], [-0.4]])
         for c in (1, 3):
             yield {
                 "T": heat,
