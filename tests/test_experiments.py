@@ -30,7 +30,7 @@ MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0}
 
 # Other slices than those that the chapters run.
 MORE: dict[str, dict[str, Any]] = {
-    "compression_bytes": {"seed": 2, "data": "mnist", "methods": ("low rank",)},
+    "compression_bytes": {"seed": 2, "data": "mnist", "methods": ("float", "prune by layer")},
     "compression_distilled": {"seed": 1, "data": "mnist", "students": ("16-16",), "times": (1,)},
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
     "transfer_barriers": {"seed": 3, "width": 64},
