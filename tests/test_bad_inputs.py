@@ -20,7 +20,17 @@ import pytest
 from numpy.typing import NDArray
 
 import optlearn
-from optlearn import functions, gradients, losses, optimizers, runs, schedules, training, transfer
+from optlearn import (
+    curvature,
+    functions,
+    gradients,
+    losses,
+    optimizers,
+    runs,
+    schedules,
+    training,
+    transfer,
+)
 from optlearn.networks import MLP
 from optlearn.optimizers import GradientDescent, Momentum
 
@@ -32,6 +42,7 @@ Subject = Callable[[], tuple[Callable[..., Any], dict[str, Any]]]
 MODULES = (
     "activations",
     "adaptive",
+    "curvature",
     "functions",
     "gradients",
     "losses",
@@ -49,6 +60,7 @@ HOME = {"activations": "losses", "adaptive": "optimizers"}
 # Names that are not called with a user's arguments: records of results, type aliases, a
 # table, and a helper for arrays that have been checked.
 NOT_CALLED = {
+    "curvature.Eigenpair",
     "runs.Runs",
     "training.History",
     "training.Path",
@@ -258,6 +270,38 @@ subject(
         ("a", np.array([]), ValueError, r"must not be empty, got shape \(0,\)"),
     ],
     lambda: (gradients.relative_error, {"a": VECTOR, "b": VECTOR}),
+)
+
+# Curvature ----------------------------------------------------------------------------
+
+subject(
+    "curvature.hessian_vector_product",
+    [
+        *bad_vectors,
+        *(("vector", *row[1:]) for row in bad_vectors),
+        ("vector", np.ones(3), ValueError, r"has shape \(3,\), theta has shape \(2,\)"),
+        ("gradient", 3.0, TypeError, "must be a callable of theta, got 3.0"),
+        ("gradient", lambda x: x.real, TypeError, "must return complex numbers, got float64"),
+        ("gradient", lambda x: x[0], ValueError, r"must return the shape of theta, .*got \(\)"),
+    ],
+    lambda: (
+        curvature.hessian_vector_product,
+        {"gradient": lambda x: 2 * x, "theta": VECTOR, "vector": VECTOR},
+    ),
+)
+subject(
+    "curvature.largest_eigenvalue",
+    [
+        ("product", None, TypeError, "must be a callable of a vector, got None"),
+        ("n", 0, ValueError, "must be >= 1, got 0"),
+        ("rng", 3, TypeError, "Generator.*got 3"),
+        *bad_numbers("tolerance", 0.0, -1e-6),
+        ("max_products", 1, ValueError, "must be >= 2, got 1"),
+    ],
+    lambda: (
+        curvature.largest_eigenvalue,
+        {"product": lambda v: 2 * v, "n": 2, "rng": np.random.default_rng(0)},
+    ),
 )
 
 # Functions ----------------------------------------------------------------------------
