@@ -42,11 +42,11 @@ __all__ = [
 
 
 def newton_step(grad: Any, hessian: Any, *, damping: float = 0.0) -> Array:
-    r"""Solve :math:`(H + \lambda I)\,p = -g` for the step p.
+    r"""Solve :math:`(H + \nu I)\,p = -g` for the step p.
 
-    With :math:`\lambda = 0` this is Newton's step, which leads to the stationary point of the
-    quadratic model: a minimum only if H is positive definite. A large :math:`\lambda` gives a
-    short step of gradient descent, :math:`-g/\lambda` (Levenberg, Marquardt).
+    With :math:`\nu = 0` this is Newton's step, which leads to the stationary point of the
+    quadratic model: a minimum only if H is positive definite. A large :math:`\nu` gives a
+    short step of gradient descent, :math:`-g/\nu` (Levenberg, Marquardt).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def newton_step(grad: Any, hessian: Any, *, damping: float = 0.0) -> Array:
     hessian : array_like, shape (n, n)
         Symmetric.
     damping : float, >= 0
-        :math:`\lambda`, in the unit of the Hessian.
+        :math:`\nu`, in the unit of the Hessian.
 
     Returns
     -------
@@ -224,11 +224,11 @@ def newton(
 def trust_region_step(grad: Any, hessian: Any, radius: float) -> Array:
     r"""Minimise the quadratic model :math:`g^\top p + \tfrac12 p^\top H p` in a ball.
 
-    The minimiser is :math:`p = -(H+\lambda I)^{-1}g` for one :math:`\lambda \ge 0` for which the
-    matrix has no negative eigenvalue, and :math:`\lambda = 0` if p is shorter than the radius.
+    The minimiser is :math:`p = -(H+\nu I)^{-1}g` for one :math:`\nu \ge 0` for which the
+    matrix has no negative eigenvalue, and :math:`\nu = 0` if p is shorter than the radius.
     So a trust region is a damping that is chosen by length. We diagonalise H and find
-    :math:`\lambda` by bisection. Where g has no part along the lowest eigenvector and
-    :math:`\lambda` would have to be the one at which the matrix is singular ("hard case"), a
+    :math:`\nu` by bisection. Where g has no part along the lowest eigenvector and
+    :math:`\nu` would have to be the one at which the matrix is singular ("hard case"), a
     piece of that eigenvector fills the step up to the radius, with the sign that makes its
     largest entry positive.
 
@@ -342,9 +342,10 @@ def trust_region(
         grad, matrix = function.gradient(theta), function.hessian(theta)
         step = trust_region_step(grad, matrix, radius)
         promised = -float(grad @ step + step @ matrix @ step / 2)
-        value = float(function.value(theta + step))
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = float(function.value(theta + step))
         ratio = (losses[-1] - value) / promised if promised > 0 else 0.0
-        if ratio < 0.25:
+        if not ratio >= 0.25:  # also where it is NaN
             radius /= 4
         elif ratio > 0.75 and np.linalg.norm(step) > 0.99 * radius:
             radius = min(2 * radius, limit)
