@@ -44,7 +44,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
     "gradient descent": (0.5, 1.0, 2.0, 4.0),
     "momentum": (0.25, 0.5, 1.0, 2.0, 4.0),
     "Adam": (0.01, 0.03, 0.1, 0.3),
-    "Adam, batches": (0.001, 0.003, 0.01, 0.03, 0.1),
+    "Adam, batches": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
     "L-BFGS": (0.0,),
     "L-BFGS, penalty": (0.0,),
     "Hessian-free": (0.0001, 0.001, 0.01, 0.1),

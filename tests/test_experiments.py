@@ -24,13 +24,14 @@ FOLDER = ROOT / "experiments"
 DATA = ROOT / "book" / "_data"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
 # What is measured, and by how much another processor may change it: two test images, or the
-# members of a soup that two images decide.
-MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0}
+# members of a soup that two images decide, or the gradients that a loss takes.
+MEASURED = {"accuracy": 0.005, "correct": 2.0, "gradients": 3.0, "loss": 1e-3, "members": 7.0}
 
 
 # Other slices than those that the chapters run.
 MORE: dict[str, dict[str, Any]] = {
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
+    "second_order_race": {"seed": 5, "methods": ("momentum",)},
     "transfer_barriers": {"seed": 3, "width": 64},
     "transfer_budgets": {"seed": 4, "pair": "MNIST to digits", "labels": 25},
     "transfer_rates": {"seed": 102, "pair": "clean to noisy", "labels": 25},
