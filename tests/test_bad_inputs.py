@@ -29,6 +29,7 @@ from optlearn import (
     optimizers,
     runs,
     schedules,
+    second_order,
     training,
     transfer,
 )
@@ -52,6 +53,7 @@ MODULES = (
     "optimizers",
     "runs",
     "schedules",
+    "second_order",
     "training",
     "transfer",
 )
@@ -305,6 +307,100 @@ subject(
     lambda: (
         curvature.largest_eigenvalue,
         {"product": lambda v: 2 * v, "n": 2, "rng": np.random.default_rng(0)},
+    ),
+)
+
+# Second-order steps -------------------------------------------------------------------
+
+SYMMETRIC = np.array([[2.0, 1.0], [1.0, 3.0]])
+bad_models = [
+    *bad_floats("grad", VECTOR),
+    ("grad", VECTOR.astype(complex), TypeError, "must be real, got complex128"),
+    ("grad", np.ones((1, 2)), ValueError, r"must have shape \(n,\), got \(1, 2\)"),
+    *bad_floats("hessian", SYMMETRIC),
+    ("hessian", SYMMETRIC.astype(complex), TypeError, "must be real, got complex128"),
+    ("hessian", np.eye(3), ValueError, r"must have shape \(2, 2\), got \(3, 3\)"),
+    ("hessian", np.array([[1.0, 2.0], [0.0, 1.0]]), ValueError, "must be symmetric, got "),
+]
+subject(
+    "second_order.newton_step",
+    [
+        *bad_models,
+        *bad_numbers("damping", -0.1),
+        ("hessian", np.ones((2, 2)), ValueError, "must not be singular at damping=0.0, got "),
+        ("hessian", np.zeros((2, 2)), ValueError, "must not be singular at damping=0.0, got "),
+    ],
+    lambda: (second_order.newton_step, {"grad": VECTOR, "hessian": SYMMETRIC, "damping": 0.0}),
+)
+subject(
+    "second_order.trust_region_step",
+    [*bad_models, *bad_numbers("radius", 0.0, -1.0)],
+    lambda: (
+        second_order.trust_region_step,
+        {"grad": VECTOR, "hessian": SYMMETRIC, "radius": 1.0},
+    ),
+)
+subject(
+    "second_order.backtrack",
+    [
+        *(
+            row
+            for name in ("theta", "grad", "step")
+            for row in bad_floats(name, -VECTOR if name == "step" else VECTOR)
+        ),
+        ("grad", np.ones(3), ValueError, r"must have shape \(n,\) like theta, got \(3,\)"),
+        ("step", -np.ones(3), ValueError, r"must have shape \(n,\) like theta, got \(3,\)"),
+        ("theta", np.ones((1, 2)), ValueError, r"must have shape \(n,\) .*got \(1, 2\)"),
+        ("value", 3.0, TypeError, "must be a callable of theta, got 3.0"),
+        ("step", VECTOR, ValueError, "must lead downhill, got the slope 5 along it"),
+        *bad_numbers("decrease", 0.0, -1.0),
+        *bad_integers("halvings", 0),
+    ],
+    lambda: (
+        second_order.backtrack,
+        {"value": lambda x: x @ x / 2, "theta": VECTOR, "grad": VECTOR, "step": -VECTOR},
+    ),
+)
+bad_walks = [
+    ("function", None, TypeError, "must be an optlearn Function, got None"),
+    *bad_floats("theta0", VECTOR),
+    ("theta0", VECTOR.astype(complex), TypeError, "must be real, got complex128"),
+    ("theta0", np.ones(3), ValueError, r"must have shape \(2,\), got \(3,\)"),
+    ("theta0", np.ones((1, 2)), ValueError, r"must have shape \(n,\), got \(1, 2\)"),
+    *bad_integers("steps", 0),
+]
+WALK = {"function": functions.himmelblau, "theta0": VECTOR, "steps": 2}
+subject(
+    "second_order.newton",
+    [*bad_walks, *bad_numbers("damping", -1.0), *bad_flags("line_search")],
+    lambda: (second_order.newton, {**WALK, "damping": 0.0}),
+)
+subject(
+    "second_order.trust_region",
+    [*bad_walks, *bad_numbers("radius", 0.0), *bad_numbers("limit", 0.0)],
+    lambda: (second_order.trust_region, {**WALK, "radius": 1.0}),
+)
+subject(
+    "second_order.gauss_newton_product",
+    [
+        ("network", None, TypeError, "must be an MLP, got None"),
+        *bad_floats("theta", np.ones(9)),
+        ("theta", np.ones(8), ValueError, r"has shape \(9,\), theta has shape \(8,\)"),
+        *bad_floats("vector", np.ones(9)),
+        ("vector", np.ones(8), ValueError, r"has shape \(8,\), theta has shape \(9,\)"),
+        ("vector", np.ones(9) * 1j, TypeError, "must be real, got complex128"),
+        ("x", np.ones((1, 3)), ValueError, r"must have shape \(batch, 2\), got \(1, 3\)"),
+        ("loss", 3.0, TypeError, "must be a callable of logits and y, got 3.0"),
+    ],
+    lambda: (
+        second_order.gauss_newton_product,
+        {
+            "network": MLP((2, 3)),
+            "theta": np.ones(9),
+            "x": np.ones((1, 2)),
+            "y": np.array([0]),
+            "vector": np.ones(9),
+        },
     ),
 )
 

@@ -34,6 +34,9 @@ MEASURED = {
     "rising": 0.01,
     "target": 5.0,
 }
+# What is measured, and by how much another processor may change it: two test images, or the
+# members of a soup that two images decide, or the gradients that a loss takes.
+MEASURED = {"accuracy": 0.005, "correct": 2.0, "gradients": 3.0, "loss": 1e-3, "members": 7.0}
 
 
 # Other slices than those that the chapters run.
@@ -56,6 +59,7 @@ MORE: dict[str, dict[str, Any]] = {
     "rates_edge": {"seed": 2, "rates": (0.25,)},
     "rates_folds": {"seed": 5, "sizes": (1000,), "stages": ("fold 3",)},
     "rates_schedules": {"seed": 7, "epochs": (1,), "names": ("restarts", "warm-up, cosine")},
+    "second_order_race": {"seed": 5, "methods": ("momentum",)},
     "transfer_barriers": {"seed": 3, "width": 64},
     "transfer_budgets": {"seed": 4, "pair": "MNIST to digits", "labels": 25},
     "transfer_rates": {"seed": 102, "pair": "clean to noisy", "labels": 25},

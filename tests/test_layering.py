@@ -25,7 +25,7 @@ LAYERS = (
     {"_affine", "adaptive", "datasets", "functions", "losses", "schedules"},
     {"_minimize", "networks", "optimizers"},
     {"_fast_network"},
-    {"_fake_quantized", "_integer", "curvature", "diagnostics", "gradients", "training"},
+    {"_fake_quantized", "_integer", "curvature", "diagnostics", "gradients", "second_order", "training"},
     {"_storage"},
     {"quantization", "runs", "transfer"},
     {"_misprint"},
