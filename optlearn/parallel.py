@@ -145,9 +145,9 @@ def ring_all_reduce(vectors: Any) -> tuple[Array, Array, int]:
     sent = np.zeros(k, dtype=int)
     messages = 0
     for step in range(2 * (k - 1)):
-        # all send at once: what travels is copied before anybody adds
+        # all send at once; nobody adds to the part that it sends
         out = [parts[(worker - step) % k] for worker in range(k)]
-        travelling = [held[worker, out[worker]].copy() for worker in range(k)]
+        travelling = [held[worker, out[worker]] for worker in range(k)]
         for worker in range(k):
             there = held[(worker + 1) % k, out[worker]]
             if step < k - 1:
@@ -293,7 +293,7 @@ def top_k(vector: Any, k: int) -> Array:
     kept = np.argpartition(-np.abs(vector), k - 1, axis=-1)[..., :k]
     sparse = np.zeros_like(vector)
     np.put_along_axis(sparse, kept, np.take_along_axis(vector, kept, axis=-1), axis=-1)
-    return sparse
+    return np.asarray(sparse)
 
 
 def scaled_sign(vector: Any) -> Array:

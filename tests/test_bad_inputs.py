@@ -43,7 +43,7 @@ MODULES = (
     "transfer",
 )
 # Their bad inputs stand in test files of their own.
-ELSEWHERE = {"datasets", "fast", "plotting", "quantization", "sweeps"}
+ELSEWHERE = {"datasets", "fast", "parallel", "plotting", "quantization", "sweeps"}
 # What these modules share with another one has its rows there.
 HOME = {"activations": "losses", "adaptive": "optimizers"}
 # Names that are not called with a user's arguments: records of results, type aliases, a

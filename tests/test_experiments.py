@@ -30,6 +30,8 @@ MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0}
 
 # Other slices than those that the chapters run.
 MORE: dict[str, dict[str, Any]] = {
+    "parallel_async": {"seed": 7, "durations": ("straggler",), "modes": ("free",)},
+    "parallel_compression": {"seed": 2, "splits": ("shuffled",), "methods": ("sign", "4 bits")},
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
     "transfer_barriers": {"seed": 3, "width": 64},
     "transfer_budgets": {"seed": 4, "pair": "MNIST to digits", "labels": 25},

@@ -27,7 +27,7 @@ LAYERS = (
     {"_fast_network"},
     {"_fake_quantized", "_integer", "gradients", "training"},
     {"_storage"},
-    {"quantization", "runs", "transfer"},
+    {"parallel", "quantization", "runs", "transfer"},
     {"_sweep_code"},
     {"_sweep_folder"},
     {"_sweep_table", "_sweep_workers"},

@@ -42,7 +42,8 @@ SECTIONS = [
     "Summary and further reading",
 ]
 STUDIES = {path.stem for path in (ROOT / "experiments").glob("*.py")}
-ALLOWED_IMPORTS = {"distributed", "joblib", "matplotlib", "numpy", "optlearn", "scipy", "sklearn"} | STUDIES
+LIBRARIES = {"distributed", "joblib", "matplotlib", "numpy", "optlearn", "scipy", "sklearn"}
+ALLOWED_IMPORTS = LIBRARIES | STUDIES
 HIDDEN_IMPORTS = {"myst_nb"}  # glue, in cells a reader of the page does not see
 MAX_BYTES = 1_500_000
 MAX_PLAYER = 500_000  # an animation

@@ -168,7 +168,7 @@ def circle() -> Iterator[World]:
 @world("eq-parallel-geometric")
 def ages() -> Iterator[World]:
     for workers, k in ((3, 2), (4, 3)):
-        # of all orders of k + 2 deliveries, those in which the last one's author reads at the first
+        # orders of k + 2 deliveries in which whoever is last has read at the first
         orders = list(itertools.product(range(workers), repeat=k + 2))
         hit = [o for o in orders if o[0] == o[-1] and o[-1] not in o[1:-1]]
         yield {"p_k": len(hit) / len(orders), "K": workers, "k": k}
