@@ -58,7 +58,17 @@ MODULES = (
     "transfer",
 )
 # Their bad inputs stand in test files of their own.
-ELSEWHERE = {"comparing", "compression", "datasets", "diagnostics", "fast", "plotting", "quantization", "sweeps"}
+ELSEWHERE = {
+    "comparing",
+    "compression",
+    "datasets",
+    "diagnostics",
+    "fast",
+    "parallel",
+    "plotting",
+    "quantization",
+    "sweeps",
+}
 # What these modules share with another one has its rows there.
 HOME = {"activations": "losses", "adaptive": "optimizers"}
 # Names that are not called with a user's arguments: records of results, type aliases, a

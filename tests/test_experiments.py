@@ -54,6 +54,8 @@ MORE: dict[str, dict[str, Any]] = {
     "practice_widths": {"seed": 5, "widths": (8,), "noises": ("0",)},
     "compression_bytes": {"seed": 2, "data": "mnist", "methods": ("float", "prune by layer")},
     "compression_distilled": {"seed": 1, "data": "mnist", "students": ("16-16",), "times": (1,)},
+    "parallel_async": {"seed": 7, "durations": ("straggler",), "modes": ("free",)},
+    "parallel_compression": {"seed": 2, "splits": ("shuffled",), "methods": ("sign", "4 bits")},
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
     "rates_budgets": {"seed": 3, "gradients": ("exact", "noisy, cosine"), "budgets": (30,)},
     "rates_edge": {"seed": 2, "rates": (0.25,)},

@@ -44,7 +44,8 @@ SECTIONS = [
 STUDIES = {path.stem for path in (ROOT / "experiments").glob("*.py")}
 # Its entrance has exercises and a summary, but no theory to derive and to measure.
 MUSEUM = {"17_source_audit"}
-ALLOWED_IMPORTS = {"matplotlib", "numpy", "optlearn", "scipy", "sklearn"} | STUDIES
+LIBRARIES = {"distributed", "joblib", "matplotlib", "numpy", "optlearn", "scipy", "sklearn"}
+ALLOWED_IMPORTS = LIBRARIES | STUDIES
 HIDDEN_IMPORTS = {"myst_nb"}  # glue, in cells a reader of the page does not see
 MAX_BYTES = 1_500_000
 MAX_PLAYER = 500_000  # an animation
