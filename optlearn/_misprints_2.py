@@ -59,7 +59,7 @@ def _says_what_moves(claim: Callable[[str], bool]) -> bool:
     return all(claim(part) == moves for part, moves in moved.items())
 
 
-def _loss_against_target(prediction: float, target: float) -> float:  # noqa: ARG001
+def _loss_against_target(prediction: float, target: float) -> float:
     """Solve the sentence for the loss: L = |L - y| has the solution y / 2."""
     return abs(target) / 2
 
@@ -120,7 +120,7 @@ def _says_what_differs(claim: Callable[[str], bool]) -> bool:
     return all(claim(quantity) == differs for quantity, differs in differ.items())
 
 
-def _whole_gradient(w: float, slopes: Array, batch: Array, rate: float) -> Any:  # noqa: ARG001
+def _whole_gradient(w: float, slopes: Array, batch: Array, rate: float) -> Any:
     """Step along the gradient of L, the mean over all samples: the formula knows no batch."""
     return w - rate * np.mean(slopes)
 

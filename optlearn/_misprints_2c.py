@@ -77,7 +77,7 @@ def _can_be_learned(draw: Callable[..., tuple[Array, Array]]) -> bool:
     return bool(network.loss_and_grad(theta, *draw(rng, 300))[0] < math.log(10) - 0.5)
 
 
-def _one_step_an_epoch(samples: int, batch_size: int) -> int:  # noqa: ARG001
+def _one_step_an_epoch(samples: int, batch_size: int) -> int:
     """Call each step an epoch, as the program does."""
     return 1
 
@@ -94,7 +94,7 @@ def _is_a_pass(steps: Callable[[int, int], int]) -> bool:
     return once and steps(100, 32) == len(batches)
 
 
-def _larger_wins(noise: float) -> bool:  # noqa: ARG001
+def _larger_wins(noise: float) -> bool:
     """Say whether the larger model is the more accurate one, as the article does."""
     return True
 

@@ -19,7 +19,7 @@ from optlearn.optimizers import GradientDescent
 __all__ = ["MISPRINTS"]
 
 
-def _best_on_the_test_set(validation: Array, test: Array) -> Any:  # noqa: ARG001
+def _best_on_the_test_set(validation: Array, test: Array) -> Any:
     """Choose the predictor that is best on the test set; report its accuracy there."""
     return np.max(np.mean(test, axis=-1), axis=-1)
 
@@ -88,12 +88,12 @@ def _says_what_is_updated(claim: Callable[[str], bool]) -> bool:
     return all(claim(part) != np.array_equal(before[part], after[part]) for part in after)
 
 
-def _below_a_threshold(t: int, loss: float, gradient: float) -> bool:  # noqa: ARG001
+def _below_a_threshold(t: int, loss: float, gradient: float) -> bool:
     """Stop when the loss is small enough: below 1/2, say."""
     return loss < 0.5
 
 
-def _small_gradient_or_enough_steps(t: int, loss: float, gradient: float) -> bool:  # noqa: ARG001
+def _small_gradient_or_enough_steps(t: int, loss: float, gradient: float) -> bool:
     """Stop when the gradient has gone, or after 10,000 steps at the latest."""
     return abs(gradient) < 1e-8 or t >= 10_000
 

@@ -112,7 +112,7 @@ def _fits_the_data(model: Callable[[Array, Array], Array]) -> bool:
     return np.array_equal(model(X, classes), classes)
 
 
-def _report_success(rng_seed: int) -> dict[str, Any]:  # noqa: ARG001
+def _report_success(rng_seed: int) -> dict[str, Any]:
     """Start from numbers nobody can draw again, and report the end without the loss."""
     w, b = _train(np.random.default_rng())
     return {"message": "training finished", "w": w, "b": b}
@@ -149,7 +149,7 @@ def _weights_only(
     w: float,
     b: float,
     slope_w: float,
-    slope_b: float,  # noqa: ARG001
+    slope_b: float,
     rate: float,
 ) -> tuple[float, float]:
     """Update the weight; the formula names nothing else."""
