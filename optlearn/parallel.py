@@ -128,7 +128,7 @@ def ring_all_reduce(vectors: Any) -> tuple[Array, Array, int]:
 
     References
     ----------
-    .. [1] P. Patarasuk, X. Yuan (2009), Bandwidth optimal all-reduce algorithms for clusters of
+    P. Patarasuk, X. Yuan (2009), Bandwidth optimal all-reduce algorithms for clusters of
        workstations, Journal of Parallel and Distributed Computing 69(2), 117-124.
 
     Examples
@@ -349,7 +349,7 @@ def quantize_at_random(vector: Any, levels: int, rng: np.random.Generator) -> Ar
 
     References
     ----------
-    .. [1] D. Alistarh, D. Grubic, J. Li, R. Tomioka, M. Vojnovic (2017), QSGD:
+    D. Alistarh, D. Grubic, J. Li, R. Tomioka, M. Vojnovic (2017), QSGD:
        communication-efficient SGD via gradient quantization and encoding, NIPS 30; here with the
        largest size in the place of the Euclidean norm.
 
@@ -399,7 +399,7 @@ def with_feedback(
 
     References
     ----------
-    .. [1] S. P. Karimireddy, Q. Rebjock, S. Stich, M. Jaggi (2019), Error feedback fixes SignSGD
+    S. P. Karimireddy, Q. Rebjock, S. Stich, M. Jaggi (2019), Error feedback fixes SignSGD
        and other gradient compression schemes, ICML, algorithm 2.
 
     Examples

@@ -82,6 +82,36 @@ def test_the_largest_eigenvalue_is_the_largest_not_that_of_largest_modulus(
     assert np.linalg.norm(found.vector) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1.0, 1e200, 1e300])
+def test_the_size_of_the_matrix_does_not_matter(scale: float) -> None:
+    found = largest_eigenvalue(
+        lambda vector: np.array([1.0, 3.0, 2.0]) * vector * scale, 3, rng=RNG(0), tolerance=1e-9
+    )
+    assert found.converged
+    assert found.value / scale == pytest.approx(3, rel=1e-9)
+
+
+def test_a_matrix_without_positive_eigenvalues_has_the_largest_zero() -> None:
+    turn = np.linalg.qr(RNG(1).normal(size=(2, 2)))[0]
+    matrix = turn @ np.diag([0.0, -1.0]) @ turn.T
+    found = largest_eigenvalue(product_of(matrix), 2, rng=RNG(0), max_products=100)
+    assert found.converged
+    assert found.value == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("values", [[1.0, 0.9999], [-1.0, 0.5, 0.49999], [-1.0, -0.9999]])
+def test_giving_up_is_said_in_either_iteration_and_within_the_limit(values: list[float]) -> None:
+    calls: list[int] = []
+
+    def product(vector: Array) -> Array:
+        calls.append(1)
+        return np.array(values) * vector
+
+    found = largest_eigenvalue(product, len(values), rng=RNG(0), tolerance=1e-12, max_products=60)
+    assert not found.converged
+    assert found.products == len(calls) <= 60
+
+
 def test_a_networks_largest_curvature_is_that_of_lanczos() -> None:
     rng = RNG(1)
     network = MLP((5, 8, 3), activation="tanh")
