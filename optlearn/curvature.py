@@ -2,8 +2,8 @@ r"""Curvature without its matrix: Hessian times a vector, the largest eigenvalue
 
 The Hessian of a network with :math:`n` parameters has :math:`n^2` entries, 83 GB for the
 101,770 of 784-128-10. Its product with one vector costs no more than a few gradients. From such
-products
-alone power iteration finds the largest curvature, which says how large a learning rate may be.
+products alone power iteration finds the largest curvature, which says how large a learning rate
+may be.
 """
 
 from __future__ import annotations
