@@ -82,6 +82,7 @@ def test_second_derivatives_of_the_loss_and_of_the_gradient() -> None:
 def test_the_edges_of_delayed_descent() -> None:
     edges = [misprint("E1-10").corrected(delay) for delay in range(5)]
     golden = (5**0.5 - 1) / 2
+    assert [misprint("E1-10").printed(delay) for delay in range(5)] == [2.0] * 5
     np.testing.assert_allclose(edges, [2, 1, golden, 0.445042, 0.347296], atol=1e-6)
     for delay, edge in enumerate(edges):
         characteristic = np.zeros(delay + 2)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from optlearn._misprints_3 import _floor
 from optlearn.losses import mean_squared_error
 from optlearn.misprints import misprint
 from optlearn.networks import MLP
@@ -35,6 +36,7 @@ def test_the_test_loss_on_noise_is_one_and_the_squared_length() -> None:
 
 def test_equal_units_stay_equal() -> None:
     start = misprint("E3-04")
+    np.testing.assert_array_equal(start.printed(13), 0.5)
     assert np.ptp(start.printed(13)) == 0 < np.ptp(start.corrected(13))
     network = MLP((2, 3, 1), activation="tanh")
     x, y = np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([[1.0], [0.0]])
@@ -59,11 +61,15 @@ def test_the_average_is_the_heavy_ball_at_a_tenth_of_the_rate() -> None:
     )
 
 
-def test_the_floor_rises_by_about_ten_where_the_claim_has_it_fall_by_nineteen() -> None:
-    floor, descent = misprint("E3-06"), 0.1 / 1.9
-    assert floor.printed(0.1, 0.9) == pytest.approx(descent / 19)
-    assert floor.corrected(0.1, 0.9) / descent == pytest.approx(19 * 1.9 / 3.7)
-    assert floor.corrected(0.1, 0.0) == pytest.approx(descent)
+def test_the_average_form_settles_about_where_descent_does() -> None:
+    # The printed rule is the heavy ball at (1 - beta) times the rate, whose floor is known.
+    heavy, beta = 0.1 * (1 - 0.9), 0.9
+    known = heavy * (1 + beta) / ((1 - beta) * (2 * (1 + beta) - heavy))
+    assert _floor(0.1, 0.9) == pytest.approx(known, rel=1e-9)
+    assert _floor(0.1, 0.0) == pytest.approx(0.1 / 1.9, rel=1e-9)
+    assert 0.9 < _floor(0.1, 0.9) / _floor(0.1, 0.0) < 1
+    claim = misprint("E3-06")
+    assert (claim.printed(), claim.corrected()) == (True, False)
 
 
 def test_accumulated_squares_grow_and_leaky_ones_settle() -> None:
@@ -107,6 +113,10 @@ def test_adam_goes_to_the_worst_end_and_amsgrad_to_the_best() -> None:
             x = np.clip(rule.step(x, np.array([3.0 if t % 3 == 0 else -1.0])), -1, 1)
         ends.append(float(x[0]))
     assert ends[0] == 1
+    default, x = Adam(lr=lambda t: 0.5 * math.sqrt(0.9 / (t + 1))), np.zeros(1)
+    for t in range(3000):
+        x = np.clip(default.step(x, np.array([3.0 if t % 3 == 0 else -1.0])), -1, 1)
+    assert x[0] < -0.9  # the defaults are safe on this problem
     assert ends[1] == pytest.approx(-1, abs=0.02)
 
 
