@@ -203,7 +203,9 @@ def one_cycle(
     r"""Rise along a cosine from lr/25 to `lr`, then fall along a cosine to almost nothing.
 
     The shape of PyTorch's ``OneCycleLR``: the peak is at step ``warm * steps - 1``, the end,
-    ``lr / start_divisor / final_divisor``, at step ``steps - 1``, and it stays there.
+    ``lr / start_divisor / final_divisor``, at step ``steps - 1``, and it stays there. Smith and
+    Topin rise and fall along straight lines, with a last stretch of very small rates; the two
+    cosines are those of the libraries, PyTorch's after fastai's.
 
     Parameters
     ----------

@@ -17,7 +17,6 @@ from scipy.optimize import minimize, minimize_scalar
 from worlds import not_evaluated, world
 
 from optlearn import schedules
-from optlearn.curvature import hessian_vector_product
 from optlearn.functions import Quadratic
 from optlearn.networks import MLP
 from optlearn.optimizers import GradientDescent
@@ -91,6 +90,18 @@ def tradeoff() -> Iterator[World]:
         }  # fmt: skip
 
 
+@world("eq-rates-constant")
+def constant_rate() -> Iterator[World]:
+    for (lam, sigma, start), rate in zip(CASES, (0.3, 0.45, 0.8), strict=True):
+        # The floor is what a step does not change: from two steps, since steps are affine in v.
+        v = spread([rate] * 5, lam, sigma, start)
+        shrink = (v[2] - v[1]) / (v[1] - v[0])
+        yield {
+            "v_T": v[5], "T": 5, "v_0": start, r"\eta": rate, r"\lambda": lam, r"\sigma": sigma,
+            r"v_\infty": (v[1] - shrink * v[0]) / (1 - shrink),
+        }  # fmt: skip
+
+
 @world("eq-rates-best-constant", approx=1e-3)
 def best_constant() -> Iterator[World]:
     for lam, sigma, start, steps in (
@@ -112,7 +123,10 @@ def best_constant() -> Iterator[World]:
         }  # fmt: skip
 
 
-@world("eq-rates-optimal", "eq-rates-information", "eq-rates-greedy", "eq-rates-after", rtol=1e-5)
+@world(
+    "eq-rates-optimal", "eq-rates-information", "eq-rates-greedy", "eq-rates-stationary",
+    "eq-rates-after", rtol=1e-5,
+)  # fmt: skip
 def optimal() -> Iterator[World]:
     return iter(searched())
 
@@ -190,11 +204,18 @@ def cosine_sum() -> Iterator[World]:
         yield {r"\eta_t": {"t": plan}, "T": steps, r"\eta": 0.3}
 
 
-@world("eq-rates-product")
+@world("eq-rates-cycle")
+def cycle() -> Iterator[World]:
+    for steps in (30, 70):
+        plan = schedules.one_cycle(0.4, steps=steps)
+        yield from at(plan, (2, 5), {r"\eta": 0.4, "p": 0.3 * steps - 1, r"\pi": np.pi})
+
+
+@world("eq-rates-product", rtol=1e-6)
 def product_with_hessian() -> Iterator[World]:
     v = RNG.normal(size=THETA.size)
     yield {
-        "H": np.array([hessian_vector_product(gradient, THETA, e) for e in np.eye(THETA.size)]),
+        "H": dense(),
         "v": v, "i": 1j, "h": 1e-30, r"\theta": THETA, r"\nabla J": gradient,
         r"\operatorname{Im}": np.imag,
     }  # fmt: skip
@@ -203,12 +224,13 @@ def product_with_hessian() -> Iterator[World]:
 @world("eq-rates-power")
 def power() -> Iterator[World]:
     H = dense()
-    v = RNG.normal(size=THETA.size)
-    v = v / np.sqrt(v @ v)
-    moved = np.einsum("ij,j->i", H, v)
+    values, vectors = np.linalg.eigh(H)
+    parts = RNG.normal(size=THETA.size)
+    parts = parts / np.sqrt(np.sum(parts**2))
+    grown = values * parts  # the product, in the basis of the eigenvectors
     yield {
-        "v_{k+1}": moved / np.sqrt(np.sum(moved**2)), "H": H, "v_k": v,
-        r"\hat\lambda_k": np.einsum("i,ij,j->", v, H, v),
+        "v_{k+1}": vectors @ grown / np.sqrt(np.sum(grown**2)), "H": H, "v_k": vectors @ parts,
+        r"\hat\lambda_k": np.sum(values * parts**2),
     }  # fmt: skip
 
 
