@@ -32,7 +32,7 @@ MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0, "ta
 MORE: dict[str, dict[str, Any]] = {
     "comparing_methods": {
         "seed": 7,
-        "tasks": ("Rosenbrock", "Beale"),
+        "tasks": ("Rosenbrock", "Beale", "2-1-1", "MNIST"),
         "methods": ("Momentum", "Adam"),
         "rates": (0.001, 0.00316),
     },
