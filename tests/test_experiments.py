@@ -33,7 +33,7 @@ MORE: dict[str, dict[str, Any]] = {
     "comparing_methods": {
         "seed": 7,
         "tasks": ("Rosenbrock", "Beale", "2-1-1", "MNIST"),
-        "methods": ("Momentum", "Adam"),
+        "methods": ("Momentum",),
         "rates": (0.001, 0.00316),
     },
     "comparing_one_pass": {"seed": 1, "schedules": ("cosine",)},
