@@ -172,7 +172,7 @@ def seeds_needed(difference: float, sd: float, *, errors: float = 4.0, power: fl
         Standard deviation of the paired differences, seed by seed.
     errors : float, > 0
         How many standard errors count as a difference.
-    power : float, in (0)
+    power : float, in (0, 1)
 
     Returns
     -------

@@ -67,6 +67,13 @@ def test_paired_differences_are_those_of_the_t_test() -> None:
     assert paired_difference([1, 2], [1, 0]) == (1.0, 1.0)
 
 
+def test_counts_of_small_integers_do_not_wrap() -> None:
+    few, many = np.array([200, 210], dtype=np.uint8), np.array([201, 215], dtype=np.uint8)
+    assert paired_difference(few, many) == (-3.0, 2.0)
+    assert expected_best(few, 1, minimize=False) == 205.0
+    assert evaluations_to_target(many, 210.0, cost=300) == 0.0
+
+
 def test_what_a_seed_does_to_both_drops_out() -> None:
     rng = np.random.default_rng(2)
     a, b, common = rng.normal(size=20), rng.normal(size=20), rng.normal(size=20)
@@ -135,7 +142,7 @@ def test_the_good_range_is_unbroken_and_around_the_best() -> None:
         (lambda: performance_profile([1.0], [1.0]), ValueError, "times must have shape"),
         (lambda: performance_profile([[0.0]], [1.0]), ValueError, "times must be > 0, got 0"),
         (lambda: performance_profile([[np.nan]], [1.0]), ValueError, "times must be > 0, got nan"),
-        (lambda: performance_profile([[1.0]], [0.5]), ValueError, "factors must be >= 1"),
+        (lambda: performance_profile([[1.0]], [1.0, 0.95]), ValueError, "factors must be >= 1"),
         (lambda: performance_profile([[1.0]], [[1.0]]), ValueError, "factors must be >= 1"),
         (lambda: performance_profile([[1.0]], [np.inf]), ValueError, "factors must be finite"),
         (lambda: paired_difference([1.0, 2.0], [1.0]), ValueError, "b must have the shape of a"),

@@ -43,8 +43,8 @@ MEASURED = {"accuracy": 0.005, "correct": 2.0, "gradients": 3.0, "loss": 1e-3, "
 MORE: dict[str, dict[str, Any]] = {
     "comparing_methods": {
         "seed": 7,
-        "tasks": ("Rosenbrock", "Beale"),
-        "methods": ("Momentum", "Adam"),
+        "tasks": ("Rosenbrock", "Beale", "2-1-1", "MNIST"),
+        "methods": ("Momentum",),
         "rates": (0.001, 0.00316),
     },
     "comparing_one_pass": {"seed": 1, "schedules": ("cosine",)},

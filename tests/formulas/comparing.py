@@ -35,14 +35,14 @@ def entry_of(values: Any) -> Callable[[int], Any]:
 @world("eq-comparing-uniform")
 def uniform() -> Iterator[World]:
     for k in (3, 4, 7):
-        yield {r"\mathbb E": lambda x: x, "u_{(k)}": stats.beta(k, 1).mean(), "k": k}
+        yield {r"\mathbb E": lambda x: x, "U_k": stats.beta(k, 1).mean(), "k": k}
 
 
 @world("eq-comparing-chance")
 def chance() -> Iterator[World]:
     for n, k, i in ((7, 3, 3), (8, 3, 4), (9, 4, 5), (9, 3, 6)):
         firsts = [min(subset) for subset in combinations(range(1, n + 1), k)]
-        yield {"p_i": firsts.count(i) / comb(n, k), "n": n, "k": k, "i": i}
+        yield {"w_i": firsts.count(i) / comb(n, k), "n": n, "k": k, "i": i}
 
 
 @world("eq-comparing-best")
@@ -54,7 +54,7 @@ def expected() -> Iterator[World]:
         chances[n - k + 1 :] = 0.37  # what the sum must not reach
         yield {
             "E_k": np.mean([values[list(s)].min() for s in subsets]), "n": n, "k": k,
-            "p_i": {"i": entry_of(chances)}, "v_{(i)}": {"i": entry_of(values)},
+            "w_i": {"i": entry_of(chances)}, "v_{(i)}": {"i": entry_of(values)},
         }  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def correlation() -> Iterator[World]:
         b += 0.5 * a
         yield {
             r"\sigma_d": np.std(a - b, ddof=1), r"\sigma_a": a.std(ddof=1),
-            r"\sigma_b": b.std(ddof=1), "r": np.corrcoef(a, b)[0, 1],
+            r"\sigma_b": b.std(ddof=1), r"\gamma": np.corrcoef(a, b)[0, 1],
         }  # fmt: skip
 
 
@@ -95,8 +95,8 @@ def seeds() -> Iterator[World]:
 
 @world("eq-comparing-false")
 def false() -> Iterator[World]:
-    for m, q in ((8, 0.0766), (5, 0.3)):
-        yield {"F": sum(q for _ in combinations(range(m), 2)), "m": m, "q": q}
+    for methods, q in ((8, 0.0766), (5, 0.3)):
+        yield {"F": sum(q for _ in combinations(range(methods), 2)), "M": methods, "q": q}
 
 
 @world("eq-comparing-descent", rtol=1e-7)
@@ -113,7 +113,11 @@ def ball() -> Iterator[World]:
         r = (np.sqrt(kappa) - 1) / (np.sqrt(kappa) + 1)
         rule = Momentum(4 / (1 + np.sqrt(kappa)) ** 2, beta=r**2)
         path = minimize(Quadratic([1.0, kappa]), [1.0, 1.0], rule, t)
-        yield {"J_t": path.loss[t], "J_0": path.loss[0], "r": r, "t": t, r"\kappa": kappa}
+        flat, steep = path.theta[t] / np.array([r, -r]) ** t
+        yield {
+            "J_t": path.loss[t], "J_0": path.loss[0], "r": r, "t": t, r"\kappa": kappa,
+            "a_t": flat, "b_t": steep,
+        }  # fmt: skip
 
 
 @world("eq-comparing-limit")
