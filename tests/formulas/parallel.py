@@ -218,9 +218,9 @@ def crossing() -> Iterator[World]:
     for tau, angle in ((2, 0.4), (3, 0.7)):
         r, h = np.exp(1j * angle), 1e-6
         ahead, back = ((r * np.exp(e)) ** tau * (1 - r * np.exp(e)) for e in (h, -h))
-        yield {
-            "D": np.log(ahead / back) / (2 * h), "r": r, r"\varphi": angle, r"\tau": tau, "i": 1j,
-        }  # fmt: skip
+        slope = np.log(ahead / back) / (2 * h)
+        np.testing.assert_allclose(slope, tau + 1 - 1 / (1 - r), rtol=1e-6)
+        yield {"d": slope.real, r"\tau": tau}
 
 
 @world("eq-parallel-circle")
