@@ -104,8 +104,8 @@ def ring_all_reduce(vectors: Any) -> tuple[Array, Array, int]:
 
     Each vector is cut into K parts. In K - 1 rounds every worker sends one part on, and adds what
     it receives: then each has the whole sum of one part. In K - 1 further rounds the sums travel
-    once around. A worker sends :math:`2(K-1)` messages with about :math:`2n(K-1)/K` numbers, a
-    bound that no all-reduce beats.
+    once around. A worker sends :math:`2(K-1)` messages with about :math:`2n(K-1)/K` numbers; in no
+    all-reduce does the busiest sender send fewer.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def ring_all_reduce(vectors: Any) -> tuple[Array, Array, int]:
     References
     ----------
     P. Patarasuk, X. Yuan (2009), Bandwidth optimal all-reduce algorithms for clusters of
-       workstations, Journal of Parallel and Distributed Computing 69(2), 117-124.
+    workstations, Journal of Parallel and Distributed Computing 69(2), 117-124.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def arrivals(durations: Any) -> tuple[Array, Array, Array]:
 
     Examples
     --------
-    A quick worker and one that takes three times as long:
+    A quick worker and one that takes two and a half times as long:
 
     >>> times, workers, delays = arrivals(np.array([[1.0] * 6, [2.5] * 6]))
     >>> times.tolist(), workers.tolist(), delays.tolist()
@@ -297,7 +297,9 @@ def top_k(vector: Any, k: int) -> Array:
 
 
 def scaled_sign(vector: Any) -> Array:
-    r"""Replace each entry by its sign times the mean size of all, one bit each and one number.
+    r"""Replace each entry by its sign times the mean size of all: one bit each and one number.
+
+    A bit has two values, so a 0 counts as positive and is sent as the mean size.
 
     Parameters
     ----------
@@ -307,7 +309,7 @@ def scaled_sign(vector: Any) -> Array:
     Returns
     -------
     signs : ndarray, shape (..., n)
-        :math:`\frac1n\lVert v\rVert_1\operatorname{sign}(v)`; 0 stays 0.
+        :math:`\frac1n\lVert v\rVert_1` where v is at least 0, and its negative elsewhere.
 
     Raises
     ------
@@ -316,11 +318,12 @@ def scaled_sign(vector: Any) -> Array:
 
     Examples
     --------
-    >>> scaled_sign(np.array([1.0, -5.0, 3.0])).tolist()
-    [3.0, -3.0, 3.0]
+    >>> scaled_sign(np.array([1.0, -5.0, 0.0])).tolist()
+    [2.0, -2.0, 2.0]
     """
     vector = _check_vector(vector)
-    return np.asarray(np.sign(vector) * np.abs(vector).mean(axis=-1, keepdims=True))
+    size = np.abs(vector).mean(axis=-1, keepdims=True)
+    return np.asarray(np.where(vector >= 0, size, -size))
 
 
 def quantize_at_random(vector: Any, levels: int, rng: np.random.Generator) -> Array:
@@ -350,8 +353,8 @@ def quantize_at_random(vector: Any, levels: int, rng: np.random.Generator) -> Ar
     References
     ----------
     D. Alistarh, D. Grubic, J. Li, R. Tomioka, M. Vojnovic (2017), QSGD:
-       communication-efficient SGD via gradient quantization and encoding, NIPS 30; here with the
-       largest size in the place of the Euclidean norm.
+    communication-efficient SGD via gradient quantization and encoding, NIPS 30; here with the
+    largest size in the place of the Euclidean norm.
 
     Examples
     --------
@@ -400,7 +403,7 @@ def with_feedback(
     References
     ----------
     S. P. Karimireddy, Q. Rebjock, S. Stich, M. Jaggi (2019), Error feedback fixes SignSGD
-       and other gradient compression schemes, ICML, algorithm 2.
+    and other gradient compression schemes, ICML, algorithm 2.
 
     Examples
     --------

@@ -180,6 +180,13 @@ def test_a_scaled_sign_is_the_best_multiple_of_the_signs() -> None:
     np.testing.assert_allclose(((v - signs) * np.sign(v)).sum(axis=1), 0, atol=1e-12)
 
 
+def test_a_bit_has_no_third_value_for_zero() -> None:
+    v = np.array([[2.0, 0.0, -1.0, -0.0], [0.0, 0.0, 0.0, 0.0]])
+    signs = scaled_sign(v)
+    np.testing.assert_array_equal(signs[0], [0.75, 0.75, -0.75, 0.75])
+    np.testing.assert_array_equal(signs[1], 0)
+
+
 @pytest.mark.parametrize("levels", [1, 3, 7])
 def test_random_rounding_is_on_the_grid_and_right_in_the_mean(levels: int) -> None:
     rng = np.random.default_rng(1)

@@ -13,7 +13,14 @@ from worlds import world
 
 from optlearn.networks import MLP
 from optlearn.optimizers import GradientDescent, Momentum
-from optlearn.parallel import delayed_path, ring_all_reduce, top_k, with_feedback
+from optlearn.parallel import (
+    arrivals,
+    delayed_path,
+    ring_all_reduce,
+    scaled_sign,
+    top_k,
+    with_feedback,
+)
 
 World = dict[str, Any]
 Array = np.ndarray
@@ -58,7 +65,13 @@ def amdahl() -> Iterator[World]:
 @world("eq-parallel-server")
 def server() -> Iterator[World]:
     for workers, n in ((3, 40), (7, 11)):
-        time = sum(0.3 + 0.02 * n for _ in range(workers) for _ in ("there", "back"))
+        link = 0.0  # one link, over which number after number goes
+        for _ in ("there", "back"):
+            for _ in range(workers):
+                link += 0.3
+                for _ in range(n):
+                    link += 0.02
+        time = link
         yield {r"T_{\text{server}}": time, "K": workers, r"\alpha": 0.3, r"\gamma": 0.02, "n": n}
 
 
@@ -156,6 +169,60 @@ def limit_of_one() -> Iterator[World]:
         yield {r"x_{\max}": edge(1, beta), r"\beta": beta}
 
 
+@world("eq-parallel-long", approx=1e-3)
+def limits_of_long_delays() -> Iterator[World]:
+    for tau in (40, 57):
+        yield {r"x_{\max}": edge(tau), r"\tau": tau}
+
+
+@world("eq-parallel-per-time", rtol=1e-7)
+def limit_per_unit_of_time() -> Iterator[World]:
+    for workers in (4, 8):
+        durations = np.ones((workers, 3))
+        late = int(arrivals(durations)[2][-1])  # equal clocks; each step has a share of the rate
+        yield {
+            r"\eta_{\max}": workers * edge(late) / 1.7, r"\lambda": 1.7, "K": workers,
+        }  # fmt: skip
+
+
+@world("eq-parallel-no-delay", rtol=1e-7)
+def limit_without_delay() -> Iterator[World]:
+    for beta in (0.3, 0.75):
+        yield {r"x_{\max}": edge(0, beta), r"\beta": beta}
+
+
+@world("eq-parallel-mean-limit", rtol=1e-7)
+def limit_of_the_mean() -> Iterator[World]:
+    for workers in (3, 8):
+        # the mean over all workers of what they have read, and the newest position, as a matrix
+        def excess(x: float, k: int = workers) -> float:
+            mixed = np.array([1 - 1 / k, 1 / k])
+            step = np.array([mixed, [0.0, 1.0] - x * mixed])
+            return float(np.abs(np.linalg.eigvals(step)).max() - 1)
+
+        yield {r"x_{\max}": brentq(excess, 1, 40, xtol=1e-12), "K": workers}
+
+
+@world("eq-parallel-best-rate", rtol=1e-5)
+def quickest() -> Iterator[World]:
+    for tau in (3, 5):
+        found = minimize_scalar(
+            lambda x, t=tau: np.abs(np.linalg.eigvals(memory_matrix(t, x))).max(),
+            bounds=(1e-3, 0.4), method="bounded", options={"xatol": 1e-12},
+        )  # fmt: skip
+        yield {"x": found.x, r"\tau": tau}
+
+
+@world("eq-parallel-crossing", rtol=1e-6)
+def crossing() -> Iterator[World]:
+    for tau, angle in ((2, 0.4), (3, 0.7)):
+        r, h = np.exp(1j * angle), 1e-6
+        ahead, back = ((r * np.exp(e)) ** tau * (1 - r * np.exp(e)) for e in (h, -h))
+        slope = np.log(ahead / back) / (2 * h)
+        np.testing.assert_allclose(slope, tau + 1 - 1 / (1 - r), rtol=1e-6)
+        yield {"d": slope.real, r"\tau": tau}
+
+
 @world("eq-parallel-circle")
 def circle() -> Iterator[World]:
     for tau, angle in ((2, 0.4), (3, 0.7)):
@@ -167,11 +234,11 @@ def circle() -> Iterator[World]:
 
 @world("eq-parallel-geometric")
 def ages() -> Iterator[World]:
-    for workers, k in ((3, 2), (4, 3)):
-        # orders of k + 2 deliveries in which whoever is last has read at the first
-        orders = list(itertools.product(range(workers), repeat=k + 2))
+    for workers, tau in ((3, 2), (4, 3)):
+        # orders of tau + 2 deliveries in which whoever is last has read at the first
+        orders = list(itertools.product(range(workers), repeat=tau + 2))
         hit = [o for o in orders if o[0] == o[-1] and o[-1] not in o[1:-1]]
-        yield {"p_k": len(hit) / len(orders), "K": workers, "k": k}
+        yield {r"p_\tau": len(hit) / len(orders), "K": workers, r"\tau": tau}
 
 
 def expected(workers: int, x: float, steps: int) -> Array:
@@ -189,11 +256,12 @@ def expected(workers: int, x: float, steps: int) -> Array:
 @world("eq-parallel-mean")
 def mean_of_runs() -> Iterator[World]:
     for workers, lr, curvature in ((3, 0.4, 1.3), (4, 0.9, 0.7)):
-        c = expected(workers, lr * curvature, 7)
-        memory = -np.diff(c) / lr  # m_1, m_2, ...
+        mean = expected(workers, lr * curvature, 7)
+        memory = -np.diff(mean) / lr  # u_1, u_2, ...
         for t in (3, 5):
             yield {
-                "m_{t+1}": memory[t], "m_t": memory[t - 1], "c_{t+1}": c[t + 1], "c_t": c[t],
+                "u_{t+1}": memory[t], "u_t": memory[t - 1],
+                r"\bar\theta_{t+1}": mean[t + 1], r"\bar\theta_t": mean[t],
                 r"\beta": 1 - 1 / workers, r"\eta": lr, r"\lambda": curvature,
             }  # fmt: skip
 
@@ -228,6 +296,16 @@ def local() -> Iterator[World]:
         }  # fmt: skip
 
 
+@world("eq-parallel-sign")
+def signs() -> Iterator[World]:
+    for v in (np.array([0.4, -1.1, 0.0, 2.3]), np.array([-0.7, 0.2, 1.6])):
+        bits = [1 if entry >= 0 else -1 for entry in v]
+        # the best multiple of the signs, by least squares
+        size = np.linalg.lstsq(np.array([bits], float).T, v)[0][0]
+        np.testing.assert_allclose(scaled_sign(v), size * np.array(bits))
+        yield {"C": scaled_sign, "v": v, "n": len(v), "s": np.array(bits)}
+
+
 def sent_with_memory() -> tuple[Array, Array, Array]:
     """Vectors, what was sent of each, and the memory before each and after the last."""
     vectors = np.random.default_rng(2).normal(size=(6, 4))
@@ -253,7 +331,7 @@ def feedback() -> Iterator[World]:
 # Cost ------------------------------------------------------------------------------------------
 
 
-@world("eq-parallel-steps")
+@world("eq-parallel-steps", "eq-parallel-critical", rtol=1e-7)
 def number_of_steps() -> Iterator[World]:
     bowl, g = np.diag([3.0, 0.5]), np.array([1.2, -0.7])
     noise = np.diag([2.0, 0.9])
@@ -263,15 +341,17 @@ def number_of_steps() -> Iterator[World]:
         bend = g @ bowl @ g + np.trace(bowl @ noise) / batch
         return -minimize_scalar(lambda lr: -lr * (g @ g) + lr**2 * bend / 2).fun
 
-    critical = np.trace(bowl @ noise) / (g @ bowl @ g)
+    # the batch at which noise takes half of the gain
+    critical = brentq(lambda batch: gain(batch) - gain(np.inf) / 2, 0.01, 50, xtol=1e-13)
     for batch in (4.0, 9.0):
         fall = 1e6 * gain(np.inf)
         yield {
             r"N_{\text{steps}}": fall / gain(batch), r"N_{\min}": 1e6, "B_c": critical, "B": batch,
+            "H": bowl, "g": g, r"\Sigma": noise,
         }  # fmt: skip
 
 
-@world("eq-parallel-target", rtol=1e-7)
+@world("eq-parallel-target", "eq-parallel-best-batch", rtol=1e-6)
 def time_to_target() -> Iterator[World]:
     for workers, exchange, sample, critical in ((5, 0.3, 0.02, 700.0), (40, 0.07, 0.3, 90.0)):
 
@@ -283,6 +363,19 @@ def time_to_target() -> Iterator[World]:
         best = minimize_scalar(time, bounds=(-8, 12), method="bounded", options={"xatol": 1e-9})
         yield {
             r"T_{\text{target}}": best.fun, r"N_{\min}": 50, "T": exchange, "B_c": critical,
+            r"\sigma": sample, "K": workers, "b": np.exp(best.x),
+        }  # fmt: skip
+
+
+@world("eq-parallel-ceiling")
+def one_sample_each() -> Iterator[World]:
+    for workers, exchange, sample, critical in ((900, 0.3, 0.2, 70.0), (400, 0.07, 0.3, 90.0)):
+        times = []
+        for b in range(1, 50):
+            steps = sum(50 * part for part in (1, critical / (workers * b)))
+            times.append(sum(steps * cost for cost in (b * sample, exchange)))
+        yield {
+            r"T_{\text{target}}": min(times), r"N_{\min}": 50, "T": exchange, "B_c": critical,
             r"\sigma": sample, "K": workers,
         }  # fmt: skip
 
@@ -297,6 +390,8 @@ def mirror() -> Iterator[World]:
         r"\psi": lambda v: v, r"\theta_{t+1}": GradientDescent(0.3).step(theta, g),
         r"\theta_t": theta, r"\eta": 0.3, "g_t": g,
     }  # fmt: skip
+    after = np.array([t / np.e ** (0.3 * s) for t, s in zip(theta, g, strict=True)])
+    yield {r"\psi": np.log, r"\theta_{t+1}": after, r"\theta_t": theta, r"\eta": 0.3, "g_t": g}
 
 
 @world("eq-parallel-exponentiated", rtol=1e-6)
