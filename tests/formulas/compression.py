@@ -168,11 +168,19 @@ def factors() -> Iterator[World]:
     """The largest rank that saves anything, by counting the parameters of the package."""
     for shape in ((784, 64), (64, 64), (9, 7), (30, 200)):
         network = MLP(shape)
-        counts = [
-            FactoredMLP(network, [r]).n_parameters < network.n_parameters
+        saved = [
+            network.n_parameters - FactoredMLP(network, [r]).n_parameters
             for r in range(1, min(shape) + 1)
         ]
-        yield {"r": float(sum(counts)), "d": float(shape[0]), "d'": float(shape[1])}
+        last = sum(one > 0 for one in saved)
+        # From there the count falls by the same number with every rank; it is used up at r_max.
+        price = saved[0] - saved[1]
+        yield {
+            "r": float(last),
+            r"r_{\max}": last + saved[last - 1] / price,
+            "d": float(shape[0]),
+            "d'": float(shape[1]),
+        }
 
 
 # Few values ---------------------------------------------------------------------------------
