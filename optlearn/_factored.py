@@ -7,6 +7,7 @@ are left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,10 @@ class FactoredMLP(MLP):
     r"""An `MLP` some of whose weight matrices are products, :math:`W = AB`.
 
     It is a network with one more linear layer for each of them: of r units without bias and
-    without activation. All that takes an `MLP` takes it: `fit` trains the factors.
+    without activation. `fit` and `fit_runs` train the factors; `accuracy` and `prune` take it as
+    they take an `MLP`. What rebuilds a network from its `sizes` does not: `low_rank`,
+    `remove_units` and `unit_scores` refuse it, and it is not meant for `FakeQuantizedMLP`,
+    `QuantizedMLP` and the renaming of units in `optlearn.transfer`.
 
     Parameters
     ----------
@@ -71,6 +75,33 @@ class FactoredMLP(MLP):
             layout.append((start, middle, stop, shape))
             start = stop
         self._layout, self.n_parameters = layout, start
+
+    def init(
+        self, rng: np.random.Generator, *, scheme: str = "he", dtype: Any = np.float64
+    ) -> Array:
+        r"""Draw random factors whose products vary as the whole matrices would.
+
+        For W = AB of shape (d, d') the weights of A are Gaussian with variance :math:`1/d`, which
+        keeps the size of a signal without ReLU, and those of B have the variance that gives the
+        elements of the product the one of `MLP.init`: :math:`2/d` or :math:`2/(d+d')`.
+
+        Parameters, errors and the other layers as in `MLP.init`.
+
+        Returns
+        -------
+        theta : ndarray, shape (n,)
+        """
+        theta = super().init(rng, scheme=scheme, dtype=dtype)
+        layers = self.unpack(theta)
+        for index in self._inner:
+            (d, r), (_, d_out) = layers[index][0].shape, layers[index + 1][0].shape
+            drawn = (2 / d, 2 / r) if scheme == "he" else (2 / (d + r), 2 / (r + d_out))
+            whole = 2 / d if scheme == "he" else 2 / (d + d_out)
+            wanted = (1 / d, whole * d / r)  # a product is a sum of r terms
+            for place, old, new in zip((index, index + 1), drawn, wanted, strict=True):
+                w = layers[place][0]
+                w *= math.sqrt(new / old)
+        return theta
 
     def __repr__(self) -> str:
         """Show the sizes, the ranks and the number of parameters."""

@@ -40,7 +40,8 @@ def prune(
         Not changed.
     fraction : float in [0, 1]
         Of the weights. Out of m weights the whole number nearest to ``fraction * m`` is pruned
-        (from halfway the even one); weights that are 0 already are the first to count.
+        (from halfway the even one). Weights that are 0 already count, and go first unless `scores`
+        says otherwise.
     scope : {"global", "layer"}
         Rank all weights of the network together, or those of each layer among themselves (m is
         then the number of weights of the layer).
@@ -179,6 +180,7 @@ def unit_scores(network: MLP, theta: Any, x: Any = None) -> list[Array]:
     Parameters
     ----------
     network : MLP
+        A plain one: units of a `FactoredMLP` or `FakeQuantizedMLP` are refused.
     theta : ndarray, shape (n,)
     x : ndarray, shape (batch, d_0), optional
 
@@ -202,6 +204,7 @@ def unit_scores(network: MLP, theta: Any, x: Any = None) -> list[Array]:
     [3.0, 0.0]
     """
     theta = check_parameters(network, theta, runs=False)
+    _check_plain(network)
     layers = network.unpack(theta)
     leaving = [np.linalg.norm(w, axis=1) for w, _ in layers[1:]]
     if x is None:
@@ -221,6 +224,7 @@ def remove_units(network: MLP, theta: Any, keep: Any, x: Any = None) -> tuple[ML
     Parameters
     ----------
     network : MLP
+        A plain one, as in `unit_scores`.
     theta : ndarray, shape (n,)
         Not changed.
     keep : sequence of D - 1 sequences of int
@@ -249,8 +253,7 @@ def remove_units(network: MLP, theta: Any, keep: Any, x: Any = None) -> tuple[ML
     ((1, 2, 1), [1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 54.5])
     """
     theta = check_parameters(network, theta, runs=False)
-    if type(network) is not MLP:
-        raise TypeError(f"network must be a plain MLP, got {network!r}")
+    _check_plain(network)
     hidden = network.sizes[1:-1]
     if not isinstance(keep, Sequence) or isinstance(keep, str):
         raise TypeError(f"keep must be a sequence of sequences, got {keep!r}")
@@ -286,6 +289,12 @@ def check_parameters(network: Any, theta: Any, *, runs: bool = True) -> Array:
         also = f" or (runs, {n})" if runs else ""
         raise ValueError(f"theta must have shape ({n},){also}, got {array.shape}")
     return array
+
+
+def _check_plain(network: MLP) -> None:
+    """Refuse networks whose layers are more than weights and biases."""
+    if type(network) is not MLP:
+        raise TypeError(f"network must be a plain MLP, got {network!r}")
 
 
 def _hidden(network: MLP, theta: Array, x: Any) -> list[Array]:

@@ -298,6 +298,35 @@ def test_factored_networks_train_side_by_side() -> None:
     assert accuracies(factored, runs.theta, x, y).shape == (3,)
 
 
+@pytest.mark.parametrize(("scheme", "variance"), [("he", 2 / 60), ("glorot", 2 / (60 + 40))])
+def test_products_of_drawn_factors_vary_as_whole_matrices_do(scheme: str, variance: float) -> None:
+    factored = FactoredMLP(MLP((60, 40, 5)), (8, None))
+    products, firsts, lasts = [], [], []
+    for seed in range(60):
+        theta = factored.init(np.random.default_rng(seed), scheme=scheme)
+        (a, none), (b, bias), (last, _) = factored.unpack(theta)
+        assert none.size == 0
+        assert not bias.any()
+        products.append(np.mean((a @ b) ** 2))
+        firsts.append(np.mean(a**2))
+        lasts.append(np.mean(last**2))
+    for found, expected in (
+        (products, variance),
+        (firsts, 1 / 60),
+        (lasts, 2 / (40 if scheme == "he" else 45)),
+    ):
+        error = np.std(found, ddof=1) / np.sqrt(60)
+        assert error < 0.03 * expected
+        assert abs(np.mean(found) - expected) < 4 * error
+
+
+def test_factors_are_drawn_alike_in_both_precisions() -> None:
+    factored = FactoredMLP(NETWORK, (2, None, 3))
+    double, single = (factored.init(np.random.default_rng(5), dtype=d) for d in ("f8", "f4"))
+    assert (double.dtype, single.dtype) == (np.float64, np.float32)
+    assert_allclose(single, double, rtol=2e-7)  # rounded twice
+
+
 def test_parameters_of_factors_are_counted() -> None:
     factored = FactoredMLP(MLP((784, 64, 64, 10)), (16, 8, None))
     assert factored.sizes == (784, 16, 64, 8, 64, 10)
@@ -351,6 +380,19 @@ def test_sharing_is_reproducible_and_changes_nothing() -> None:
     first, second = (share_weights(w, 8, np.random.default_rng(3)) for _ in range(2))
     assert_array_equal(w, kept)
     assert_array_equal(first.indices, second.indices)
+
+
+def test_the_start_is_drawn_from_the_generator() -> None:
+    w, rng = np.random.default_rng(0).normal(size=400), np.random.default_rng(3)
+    ends = {share_weights(w, 20, rng).codebook.tobytes() for _ in range(4)}
+    assert len(ends) > 1  # other starts end in other local minima
+
+
+def test_zeros_go_first_only_where_scores_agree() -> None:
+    theta, scores = np.array([0.0, 2.0, 3.0, 4.0, 0.0]), np.array([9.0, 1.0, 2.0, 3.0, 0.0])
+    network = MLP((4, 1))
+    assert prune(network, theta, 0.25)[1].tolist() == [True, False, False, False, False]
+    assert prune(network, theta, 0.25, scores=scores)[0].tolist() == [0, 0, 3, 4, 0]
 
 
 # Distillation -------------------------------------------------------------------------------
@@ -543,6 +585,16 @@ FACTORED = FactoredMLP(NETWORK, (1, None, None))
         ),
         (
             lambda: remove_units(FACTORED, draw(FACTORED, 0), [[0]] * 3),
+            TypeError,
+            "network must be a plain MLP",
+        ),
+        (
+            lambda: unit_scores(FACTORED, draw(FACTORED, 0)),
+            TypeError,
+            "network must be a plain MLP",
+        ),
+        (
+            lambda: low_rank(FACTORED, draw(FACTORED, 0), [1] * 4),
             TypeError,
             "network must be a plain MLP",
         ),

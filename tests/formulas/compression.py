@@ -53,9 +53,9 @@ def sparse() -> Iterator[World]:
         }
 
 
-@world("eq-compression-entropy")
+@world("eq-compression-entropy", slack=1)  # M + 2 makes a bound that is true and weaker
 def entropy() -> Iterator[World]:
-    """The bound is tight to a few bits in ten thousand; h as the mean of minus log-probability."""
+    """The bounds are tight to a few bits in ten thousand; h as the mean of -log-probability."""
     for places, kept in ((40_000, 3000), (40_000, 20_000), (30_000, 29_000), (2, 1), (3, 3 - 1)):
         s = kept / places
         drawn = np.r_[np.full(kept, s), np.full(places - kept, 1 - s)]
@@ -168,11 +168,19 @@ def factors() -> Iterator[World]:
     """The largest rank that saves anything, by counting the parameters of the package."""
     for shape in ((784, 64), (64, 64), (9, 7), (30, 200)):
         network = MLP(shape)
-        counts = [
-            FactoredMLP(network, [r]).n_parameters < network.n_parameters
+        saved = [
+            network.n_parameters - FactoredMLP(network, [r]).n_parameters
             for r in range(1, min(shape) + 1)
         ]
-        yield {"r": float(sum(counts)), "d": float(shape[0]), "d'": float(shape[1])}
+        last = sum(one > 0 for one in saved)
+        # From there the count falls by the same number with every rank; it is used up at r_max.
+        price = saved[0] - saved[1]
+        yield {
+            "r": float(last),
+            r"r_{\max}": last + saved[last - 1] / price,
+            "d": float(shape[0]),
+            "d'": float(shape[1]),
+        }
 
 
 # Few values ---------------------------------------------------------------------------------
