@@ -63,7 +63,8 @@ def newton_step(grad: Any, hessian: Any, *, damping: float = 0.0) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If shapes do not fit, the matrix is not symmetric, or the damped matrix is singular.
+        If shapes do not fit, the matrix is not symmetric, or the damped matrix is singular in
+        floating point. One that is singular up to rounding may give a huge step instead.
 
     References
     ----------
@@ -312,7 +313,7 @@ def trust_region(
         Tries, each of one value; repeated points count.
     radius : float, > 0
         At the start.
-    limit : float, > 0
+    limit : float, >= radius
         The largest radius.
 
     Returns
@@ -337,6 +338,8 @@ def trust_region(
     """
     theta, steps = _check_walk(function, theta0, steps)
     radius, limit = check_positive("radius", radius), check_positive("limit", limit)
+    if limit < radius:
+        raise ValueError(f"limit must be >= radius={radius}, got {limit}")
     points, losses = [theta], [float(function.value(theta))]
     for _ in range(steps):
         grad, matrix = function.gradient(theta), function.hessian(theta)
@@ -368,12 +371,12 @@ def gauss_newton_product(
     r"""Multiply the Gauss-Newton matrix of a network by a vector, without forming it.
 
     With logits :math:`z(\theta)`, their Jacobian :math:`Z = \partial z/\partial\theta` and the
-    Hessian B of the loss with respect to the logits,
+    Hessian R of the loss with respect to the logits,
 
-    .. math:: G\,v = Z^\top B\, Z\, v .
+    .. math:: G\,v = Z^\top R\, Z\, v .
 
     From the right: :math:`Zv = \Im z(\theta + ihv)/h` is a forward pass with complex parameters,
-    B acts by a complex step on the loss's gradient, and :math:`Z^\top` is backpropagation. For a
+    R acts by a complex step on the loss's gradient, and :math:`Z^\top` is backpropagation. For a
     loss that is convex in the logits, G has no negative eigenvalue, whatever the network is.
 
     Parameters

@@ -387,7 +387,12 @@ subject(
 )
 subject(
     "second_order.trust_region",
-    [*bad_walks, *bad_numbers("radius", 0.0), *bad_numbers("limit", 0.0)],
+    [
+        *bad_walks,
+        *bad_numbers("radius", 0.0),
+        *bad_numbers("limit", 0.0),
+        ("limit", 0.5, ValueError, r"must be >= radius=1.0, got 0.5"),
+    ],
     lambda: (second_order.trust_region, {**WALK, "radius": 1.0}),
 )
 subject(
@@ -400,6 +405,7 @@ subject(
         ("vector", np.ones(8), ValueError, r"has shape \(8,\), theta has shape \(9,\)"),
         ("vector", np.ones(9) * 1j, TypeError, "must be real, got complex128"),
         ("x", np.ones((1, 3)), ValueError, r"must have shape \(batch, 2\), got \(1, 3\)"),
+        ("y", np.array([3]), ValueError, "must be integers from 0 to 2, got 3"),
         ("loss", 3.0, TypeError, "must be a callable of logits and y, got 3.0"),
     ],
     lambda: (

@@ -301,3 +301,76 @@ def test_the_product_is_linear_over_many_orders_and_leaves_its_inputs_alone() ->
         np.testing.assert_allclose(many, scale * one, rtol=1e-10)
     assert not gauss_newton_product(network, theta, x, y, 0 * v).any()
     assert np.array_equal(theta, before)
+
+
+# Rules that only a closer look shows
+
+
+def test_only_a_symmetric_hessian_is_a_model() -> None:
+    for step in (newton_step, lambda g, h: trust_region_step(g, h, 1.0)):
+        with pytest.raises(ValueError, match="hessian must be symmetric"):
+            step([1.0, 1.0], [[1.0, 0.01], [0.0, 1.0]])
+
+
+def test_backtracking_asks_for_a_ten_thousandth_and_allows_a_level_step() -> None:
+    def parabola(theta: Array) -> float:
+        return float(theta @ theta) / 2
+
+    # the step keeps 0.05 of what the slope promised
+    assert backtrack(parabola, [1.0], [1.0], [-1.9]) == 1.0
+    assert backtrack(parabola, [1.0], [1.0], [-1.9999]) == 0.5
+    assert backtrack(parabola, [1.0], [1.0], [0.0]) == 1.0
+
+
+@pytest.mark.parametrize("angle", [0.3, 1.2, 2.0, 2.9, 4.1, 5.5])
+def test_in_the_hard_case_the_largest_entry_of_the_filling_is_positive(angle: float) -> None:
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    step = trust_region_step([0.0, 0.0], turn @ np.diag([-2.0, 2.0]) @ turn.T, 0.5)
+    assert step[np.abs(step).argmax()] > 0
+    np.testing.assert_allclose(np.abs(step), 0.5 * np.abs(turn[:, 0]), rtol=1e-9)
+
+
+def test_radii_are_those_of_algorithm_4_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    radii: list[float] = []
+
+    def spy(grad: Any, hessian: Any, radius: float) -> Array:
+        radii.append(radius)
+        return trust_region_step(grad, hessian, radius)
+
+    monkeypatch.setattr("optlearn.second_order.trust_region_step", spy)
+    seen = set()
+    for function in (himmelblau, rosenbrock, beale):
+        for start in ([-1.2, 1.0], [0.3, -0.2], [2.1, -2.5], [0.1, 4.0]):
+            radii.clear()
+            path = trust_region(function, start, 25)
+            assert radii[0] == 1.0
+            for at, to, radius, following in zip(
+                path.theta[:-2], path.theta[1:-1], radii[:-1], radii[1:], strict=True
+            ):
+                g, h = function.gradient(at), function.hessian(at)
+                p = trust_region_step(g, h, radius)
+                promised = -float(g @ p + p @ h @ p / 2)
+                if promised < 1e-9 * abs(float(function.value(at))) or promised < 1e-12:
+                    continue  # rounding decides there
+                ratio = float(function.value(at) - function.value(at + p)) / promised
+                full = bool(np.linalg.norm(p) > 0.99 * radius)
+                assert np.array_equal(to, at + p) == (ratio > 0.1)
+                factor = 0.25 if ratio < 0.25 else 2.0 if ratio > 0.75 and full else 1.0
+                assert following == min(factor * radius, 100.0)
+                seen.add((min(int(ratio * 10), 8) if ratio > 0 else -1, full))
+    # what tells the thresholds apart has come up
+    assert {(8, True), (8, False), (-1, True)} <= seen
+    assert any(2 <= ratio <= 5 for ratio, _ in seen)
+    assert any(4 <= ratio <= 6 and full for ratio, full in seen)
+
+
+def test_at_a_stationary_point_the_radius_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    radii: list[float] = []
+
+    def spy(grad: Any, hessian: Any, radius: float) -> Array:
+        radii.append(radius)
+        return trust_region_step(grad, hessian, radius)
+
+    monkeypatch.setattr("optlearn.second_order.trust_region_step", spy)
+    trust_region(Quadratic([1.0, 3.0]), [0.0, 0.0], 3)
+    np.testing.assert_allclose(radii, [1.0, 0.25, 0.0625])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product as product_of
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,27 @@ def order() -> Iterator[World]:
 
         third = complex_step(lambda t: double_well.hessian(t)[0, 0], end)[0]
         yield {
-            "e_{t+1}": path[1, 0], "e_t": path[0, 0], "C": third / (2 * second(end)),
+            "e_{t+1}": path[1, 0], "e_t": path[0, 0], "Q": third / (2 * second(end)),
             "J''": second, "J'''": lambda theta, third=third: third, r"\theta^*": end,
+        }  # fmt: skip
+
+
+@world("eq-newton-remainder")
+def remainder() -> Iterator[World]:
+    for pull in (3.0, 5.0):  # J = pull/2 t^2 + t^3: the third derivative is 6 everywhere
+        bowl = Function(
+            "cubic",
+            lambda t, a=pull: (a / 2 * t**2 + t**3)[..., 0],
+            lambda t, a=pull: a * t + 3 * t**2,
+            lambda t, a=pull: (a + 6 * t)[..., None],
+            [[0.0]],
+            [[-0.1, 1.0]],
+        )
+        path = newton(bowl, [0.7], 1).theta[:, 0]
+        yield {
+            "e_{t+1}": path[1], "e_t": path[0], r"\xi": 0.3, r"\theta_t": path[0],
+            "J''": lambda t, f=bowl: f.hessian(np.atleast_1d(t))[0, 0],
+            "J'''": lambda t, f=bowl: complex_step(lambda s: f.hessian(s)[0, 0], [t])[0],
         }  # fmt: skip
 
 
@@ -121,6 +141,33 @@ def damped_mode() -> Iterator[World]:
         p = newton_step(g, h, damping=nu)
         for value, q in zip(curvature, vectors.T, strict=True):
             yield {"q_j": q, "p": p, "g": g, r"\lambda_j": value, r"\nu": nu}
+
+
+@world("eq-newton-damped-rate")
+def damped_rate() -> Iterator[World]:
+    bowl, values = Quadratic(A), np.linalg.eigh(A)
+    for nu in (0.3, 5.0):
+        path = newton(bowl, [0.4, -1.1, 0.8], 2, damping=nu).theta
+        for value, q in zip(values[0], values[1].T, strict=True):
+            yield {
+                "q_j": q, "e_{t+1}": path[2], "e_t": path[1], r"\nu": nu, r"\lambda_j": value
+            }  # fmt: skip
+
+
+@world("eq-newton-wolfe")
+def wolfe() -> Iterator[World]:
+    # a slope that has risen to just the part that is asked for
+    for left in (0.3, 0.85):
+        bowl, at = Quadratic(A), np.array([0.4, -1.1, 0.8])
+        p = -bowl.gradient(at)
+        alpha = (1 - left) * (p @ p) / (p @ A @ p)
+        yield {
+            "g_{t+1}": bowl.gradient(at + alpha * p), "g_t": bowl.gradient(at), "p": p,
+            "c_2": left * (1 + 1e-12),
+        }  # fmt: skip
+        yield {
+            "g_{t+1}": bowl.gradient(at + alpha * p), "g_t": bowl.gradient(at), "p": p, "c_2": 0.9
+        }  # fmt: skip
 
 
 @world("eq-newton-armijo", slack=1)
@@ -185,10 +232,20 @@ def chain() -> Iterator[World]:
         pull = loss(at, y)[1].ravel()
         h = np.array([gradient(THETA + 1e-30j * e, loss, y).imag / 1e-30 for e in EYE])
         yield {
-            "H": h, "Z": z, "B": bend, "K": 6,
+            "H": h, "Z": z, "R": bend, "K": 6,
             r"\delta_k": {"k": lambda k, d=pull: d[k - 1]},
             "H_k": {"k": lambda k: own[k - 1]},
         }  # fmt: skip
+
+
+@world("eq-newton-mse")
+def mean_square() -> Iterator[World]:
+    for shape in ((2, 3), (1, 4)):
+        count = shape[0] * shape[1]
+        at, y = RNG.normal(size=shape), RNG.normal(size=shape)
+        units = np.eye(count).reshape(count, *shape)
+        bend = [mean_squared_error(at + 1e-30j * u, y)[1].imag.ravel() / 1e-30 for u in units]
+        yield {"R": np.array(bend), "K": count, "I": np.eye(count)}
 
 
 @world("eq-newton-softmax")
@@ -204,7 +261,7 @@ def block() -> Iterator[World]:
             columns.append(softmax_cross_entropy(moved, labels)[1].imag[0] / 1e-30)
         for w in (RNG.normal(size=3), np.array([1.0, 1.0, 1.0]) * 0.3):
             yield {
-                "w": w, "B": np.array(columns), "N": count, "C": 3,
+                "w": w, "R": np.array(columns), "N": count, "C": 3,
                 r"\hat y_c": {"c": lambda c, p=p: p[c - 1]}, "w_c": {"c": lambda c, w=w: w[c - 1]},
             }  # fmt: skip
 
@@ -292,6 +349,51 @@ def hovering(transition: Array, step: Array, noise: Array) -> tuple[Any, Any]:
     root = np.linalg.cholesky(spread).T * np.sqrt(3)
     bowl = Quadratic(A)
     return lambda theta: bowl.value(theta) + 0.7, np.concatenate([root, -root])
+
+
+def draws_of(noise: Array) -> Array:
+    """Six equally likely vectors with mean zero and this covariance."""
+    root = np.linalg.cholesky(noise).T * np.sqrt(3)
+    return np.concatenate([root, -root])
+
+
+@world("eq-newton-noisy", slack=2)  # noise without a mean has no side
+def noisy_step() -> Iterator[World]:
+    for _ in range(2):
+        root = RNG.normal(size=(3, 3))
+        bowl, centre = Quadratic(A), np.array([0.0, 0.0, 0.0])
+        noise = root @ root.T
+        zeta = draws_of(noise).T  # columns
+        yield {
+            r"\mathbb E": np.mean, "J": lambda theta, f=bowl: f.value(theta.T) + 0.7,
+            r"\theta^*": centre[:, None], "H": A, r"\zeta": zeta, r"\Sigma": noise,
+            "L": CURVATURE[-1],
+        }  # fmt: skip
+
+
+@world("eq-newton-spread")
+def spread() -> Iterator[World]:
+    for eta in (0.3, 0.45):
+        root = RNG.normal(size=(3, 3))
+        noise, inverse = root @ root.T, np.linalg.inv(A)
+        step = eta * inverse
+        settled = solve_discrete_lyapunov(np.eye(3) - step @ A, step @ noise @ step.T)
+        e = draws_of(settled).T
+        yield {
+            r"\mathbb E": lambda square: square / 6, "e": e, r"\eta": eta, "H": A,
+            r"\Sigma": noise,
+        }  # fmt: skip
+
+
+@world("eq-newton-batch-square")
+def batch_square() -> Iterator[World]:
+    for size in (3, 4):
+        slopes_of = RNG.normal(size=3) + 0.4
+        batches = [np.mean(chosen) for chosen in product_of(slopes_of, repeat=size)]
+        yield {
+            r"\mathbb E": np.mean, "g_j": np.array(batches), "F_{jj}": np.mean(slopes_of**2),
+            "B": size, r"\bar g_j": np.mean(slopes_of),
+        }  # fmt: skip
 
 
 def floors(newtons: bool) -> Iterator[World]:
