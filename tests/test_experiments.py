@@ -31,7 +31,12 @@ MEASURED = {"accuracy": 0.005, "correct": 2.0, "loss": 1e-3, "members": 7.0}
 # Other slices than those that the chapters run.
 MORE: dict[str, dict[str, Any]] = {
     "practice_programs": {"seed": 3, "program": "article 2"},
-    "practice_scales": {"seed": 4, "methods": ("SGD",), "scales": (1,), "rates": (1e-2,)},
+    "practice_scales": {
+        "seed": 4,
+        "methods": ("SGD",),
+        "cases": (("He", 1),),
+        "rates": (1e-2,),
+    },
     "practice_widths": {"seed": 5, "widths": (8,), "noises": ("0",)},
     "quantization_bits": {"seed": 1, "data": "mnist", "bits": (1,)},
     "transfer_barriers": {"seed": 3, "width": 64},
