@@ -1,9 +1,11 @@
-"""Train on inputs of three scales, with a grid of rates for each (chapter 11).
+"""Train on inputs of three scales, with one grid of rates for all (chapter 11).
 
-scikit-learn's digits with pixels from 0 to 1, to 16 (as they are stored) and to 255, 64-64-64-10
-with He's weights, ten epochs in batches of 32, with stochastic gradient descent and with Adam. A
-quarter of the digits tests, a quarter of the rest validates, split anew for each seed, which also
-sets the start and the order. A run that diverged counts as 0 correct.
+scikit-learn's digits with pixels from 0 to 1, to 16 (as they are stored) and to 255, 64-64-64-10,
+ten epochs in batches of 32, with stochastic gradient descent and with Adam. The start is "He", or
+"divided": He's weights with those of the first layer divided by the scale, so that the untrained
+network answers as on pixels to 1. A quarter of the digits tests, a quarter of the rest validates,
+split anew for each seed, which also sets the start and the order. A run that diverged counts as 0
+correct.
 
 Run from the root of the repository:  python experiments/practice_scales.py
 """
@@ -23,36 +25,38 @@ from optlearn.runs import accuracies, fit_runs
 
 __all__ = ["CHECK", "COLUMNS", "SEEDS", "main", "one_seed"]
 
-COLUMNS = ("method", "scale", "rate", "split", "seed", "correct", "images")
+COLUMNS = ("method", "start", "scale", "rate", "split", "seed", "correct", "images")
 SEEDS = range(10)
-SCALES = (1, 16, 255)
-RATES = {
-    "SGD": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0),
-    "Adam": (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1),
-}
-CHECK = {"seed": 0, "methods": ("Adam",), "scales": (1, 255), "rates": (1e-3,)}
+CASES = (("He", 1), ("He", 16), ("He", 255), ("divided", 255))
+RATES = (
+    *(1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+    *(2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0),
+)
+CHECK = {"seed": 0, "methods": ("Adam",), "cases": (("He", 1), ("He", 255)), "rates": (1e-3,)}
 NETWORK, EPOCHS, BATCH = MLP((64, 64, 64, 10)), 10, 32
 
 
 def one_seed(
     seed: int,
     methods: Sequence[str] = ("SGD", "Adam"),
-    scales: Sequence[int] = SCALES,
-    rates: Sequence[float] | None = None,
+    cases: Sequence[tuple[str, int]] = CASES,
+    rates: Sequence[float] = RATES,
 ) -> list[dict[str, Any]]:
-    """Return the rows of one seed, for all methods, scales and rates or for some."""
+    """Return the rows of one seed, for all methods, cases and rates or for some."""
     rng = np.random.default_rng((seed, 0))
     digits = load_digits(rng=rng)
     (x, y), order = digits.train, rng.permutation(len(digits.y_train))
     held, rest = order[: len(y) // 4], order[len(y) // 4 :]
-    start, rows = NETWORK.init(rng), []
+    he, grid, rows = NETWORK.init(rng), np.array(rates), []
     for method in methods:
-        for scale in scales:
-            grid = np.array(RATES[method] if rates is None else rates)
+        for start, scale in cases:
+            theta = he.copy()
+            if start == "divided":
+                NETWORK.unpack(theta)[0][0][:] /= scale
             optimizer = {"SGD": GradientDescent, "Adam": Adam}[method](grid[:, None])
             runs = fit_runs(
                 NETWORK,
-                np.stack([start] * len(grid)),
+                np.stack([theta] * len(grid)),
                 (scale * x[rest], y[rest]),
                 optimizer,
                 epochs=EPOCHS,
@@ -65,7 +69,8 @@ def one_seed(
                     shares = accuracies(NETWORK, runs.theta, scale * inputs, labels)
                 right = np.where(runs.diverged, 0, np.rint(shares * len(labels))).astype(int)
                 for rate, correct in zip(grid, right, strict=True):
-                    values = (method, scale, float(rate), split, seed, int(correct), len(labels))
+                    key = (method, start, scale, float(rate), split, seed)
+                    values = (*key, int(correct), len(labels))
                     rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 

@@ -34,7 +34,7 @@ SEEDS = range(10)
 WIDTHS = (8, 32, 128, 512)
 NOISES = ("0", "0.3")
 STOPPING = {"early": 10, "end": None}
-CHECK = {"seed": 0, "widths": (32,), "noises": ("0.3",)}
+CHECK = {"seed": 0, "widths": (32,), "noises": ("0.3",), "stopping": ("early",)}
 EPOCHS, BATCH, LR = 150, 32, 1e-3
 
 
@@ -69,19 +69,22 @@ def train(seed: int, width: int, data: dict[str, Any], patience: int | None) -> 
 
 
 def one_seed(
-    seed: int, widths: Sequence[int] = WIDTHS, noises: Sequence[str] = NOISES
+    seed: int,
+    widths: Sequence[int] = WIDTHS,
+    noises: Sequence[str] = NOISES,
+    stopping: Sequence[str] = tuple(STOPPING),
 ) -> list[dict[str, Any]]:
-    """Return the rows of one seed, for all widths and noises or for some."""
+    """Return the rows of one seed, for all widths, noises and kinds of stopping or some."""
     rows = []
     for noise in noises:
         data = prepare(seed, noise)
         for width in widths:
-            for stopping, patience in STOPPING.items():
-                theta = train(seed, width, data, patience).theta
+            for stop in stopping:
+                theta = train(seed, width, data, STOPPING[stop]).theta
                 for split in ("train", "test"):
                     share = accuracy(MLP((64, width, 10)), theta, *data[split])
                     images = len(data[split][1])
-                    values = (width, noise, stopping, split, seed, round(share * images), images)
+                    values = (width, noise, stop, split, seed, round(share * images), images)
                     rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 

@@ -102,7 +102,8 @@ def dead_units(network: MLP, theta: Any, x: Any) -> list[Array]:
     r"""Find the hidden units through which no sample sends a gradient.
 
     A unit is dead on `x` where :math:`\varphi'(z_i)=0` for every sample i: a ReLU that is off
-    for all of them, a sigmoid or tanh that rounding has saturated.
+    for all of them, or a tanh, or a sigmoid at 1, that rounding has saturated. (A sigmoid close to
+    0 keeps a tiny slope.)
 
     Parameters
     ----------
@@ -163,7 +164,8 @@ def update_ratios(network: MLP, before: Any, after: Any) -> Array:
     before, after = check_array("before", before), check_array("after", after)
     if before.shape != after.shape:
         raise ValueError(f"after has shape {after.shape}, before has {before.shape}")
-    moved, old = network.unpack(after - before), network.unpack(before)
+    half = before / 2  # the difference of two large weights may overflow, that of halves not
+    moved, old = network.unpack(after / 2 - half), network.unpack(half)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = [
             _root_mean_square(step) / _root_mean_square(weights)

@@ -89,18 +89,29 @@ def test_another_loss_is_used() -> None:
 
 
 def linear(logits: Any, _: Any) -> Any:
-    return 0.0, np.ones_like(logits)
+    return np.zeros(logits.shape[:-2]), np.ones_like(logits)
 
 
 def test_sizes_whose_squares_overflow_or_vanish_are_measured() -> None:
     network = MLP((1, 1, 1), "identity")
     for size in (1e200, 1e-200):
         theta = np.array([size, 0.0, 1.0, 0.0])
-        found = signal_scales(
-            network, theta, [[3.0]], [[1.0]], lambda z, y: (0.0, np.ones_like(z))
-        )
+        found = signal_scales(network, theta, [[3.0]], [[1.0]], linear)
         np.testing.assert_allclose(found.activations, [3, 3 * size, 3 * size])
         np.testing.assert_allclose(update_ratios(network, theta, 3 * theta), [2, 2])
+
+
+def test_a_run_with_huge_sizes_does_not_hide_those_of_another() -> None:
+    network = MLP((1, 1, 1), "identity")
+    thetas = np.array([[1e200, 0.0, 1.0, 0.0], [1e-200, 0.0, 1.0, 0.0]])
+    found = signal_scales(network, thetas, [[3.0]], [[1.0]], linear)
+    np.testing.assert_allclose(found.activations[:, 1], [3e200, 3e-200])
+    np.testing.assert_allclose(update_ratios(network, thetas, 3 * thetas), [[2, 2], [2, 2]])
+
+
+def test_a_step_between_the_ends_of_the_range_has_a_ratio() -> None:
+    ratios = update_ratios(MLP((1, 1)), np.array([-1e308, 0.0]), np.array([1.5e308, 0.0]))
+    np.testing.assert_allclose(ratios, [2.5])
 
 
 def test_a_unit_is_dead_only_if_all_samples_leave_it_off() -> None:
@@ -133,6 +144,12 @@ def test_a_unit_that_rounding_saturates_is_dead(activation: str) -> None:
     network = MLP((1, 2, 1), activation)
     theta = np.array([1.0, 1.0, 99.0, 0.0, 1.0, 1.0, 0.0])
     assert dead_units(network, theta, np.array([[1.0]]))[0].tolist() == [True, False]
+
+
+def test_a_sigmoid_close_to_zero_still_learns_and_a_tanh_at_minus_one_does_not() -> None:
+    theta = np.array([1.0, -99.0, 1.0, 0.0])
+    for activation, dead in (("sigmoid", False), ("tanh", True)):
+        assert dead_units(MLP((1, 1, 1), activation), theta, [[0.0]])[0].tolist() == [dead]
 
 
 def test_the_ratio_is_of_weights_not_of_biases() -> None:

@@ -59,7 +59,12 @@ MORE: dict[str, dict[str, Any]] = {
     "comparing_one_pass": {"seed": 1, "schedules": ("cosine",)},
     "comparing_sizes": {"seed": 13, "sizes": (200,), "rates": (0.01, 0.1)},
     "practice_programs": {"seed": 3, "program": "article 2"},
-    "practice_scales": {"seed": 4, "methods": ("SGD",), "scales": (1,), "rates": (1e-2,)},
+    "practice_scales": {
+        "seed": 4,
+        "methods": ("SGD",),
+        "cases": (("He", 1),),
+        "rates": (1e-2,),
+    },
     "practice_widths": {"seed": 5, "widths": (8,), "noises": ("0",)},
     "compression_bytes": {"seed": 2, "data": "mnist", "methods": ("float", "prune by layer")},
     "compression_distilled": {"seed": 1, "data": "mnist", "students": ("16-16",), "times": (1,)},

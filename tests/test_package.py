@@ -29,6 +29,7 @@ MODULES = sorted(path.stem for path in (ROOT / "optlearn").glob("[!_]*.py"))
 PARTS = {"activations", "adaptive"}
 # The base of the optimizers and what a run returns: seen in the examples of the others.
 SHOWN_ELSEWHERE = {
+    "diagnostics.SignalScales",
     "optimizers.Optimizer",
     "runs.Runs",
     "sweeps.Best",

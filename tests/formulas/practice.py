@@ -30,33 +30,43 @@ def linear_loss(logits: Any, _: Any) -> Any:
 
 @cache
 def all_signs(g: float) -> World:
-    """Mean squares in all networks 2-2-3 whose weights are +- their standard deviation."""
-    network, x = MLP((2, 2, 3)), np.array([[1.0, 0.3]])
-    thetas = []
-    for signs in product((-1.0, 1.0), repeat=10):
-        theta = np.zeros(network.n_parameters)
-        (w1, _), (w2, _) = network.unpack(theta)
-        w1[:], w2[:] = np.reshape(signs[:4], (2, 2)), np.reshape(signs[4:], (2, 3))
-        thetas.append(g * theta)  # 2 g^2 / d with d = 2
-    hidden = network.activations(np.array(thetas), x)[1]
-    _, grad = network.loss_and_grad(np.array(thetas), x, np.zeros(1), linear_loss)
-    (w1, b1), (w2, _) = network.unpack(grad)  # the delta of one sample is the bias' gradient
+    """Mean squares in networks 2-2-2-3 whose weights are +- their standard deviation.
+
+    The two first units have opposite weights: a layer of two, unlike a wide one, would otherwise
+    often be off as a whole. All other signs are independent.
+    """
+    network, x = MLP((2, 2, 2, 3)), np.array([[1.0, 0.3]])
+    signs = np.array(list(product((-1.0, 1.0), repeat=12)))
+    thetas = np.zeros((len(signs), network.n_parameters))
+    (w1, _), (w2, _), (w3, _) = network.unpack(thetas)  # 2 g^2 / d = g^2 with d = 2
+    w1[:] = g * signs[:, :2, None] * [1.0, -1.0]
+    w2[:], w3[:] = g * signs[:, 2:6].reshape(-1, 2, 2), g * signs[:, 6:].reshape(-1, 2, 3)
+    a = network.activations(thetas, x)[:-1]
+    _, grad = network.loss_and_grad(thetas, x, np.zeros(1), linear_loss)
+    layers = network.unpack(grad)  # the delta of one sample is the bias' gradient
     return {
-        "m": [np.mean(x**2), np.mean(hidden**2)],
-        "s": [None, np.mean(np.sum(b1**2, axis=-1)), SLOPE @ SLOPE],
-        "v": [None, np.mean(w1**2), np.mean(w2**2)],
-        "d": (2, 2, 3),
+        "m": [np.mean(layer**2) for layer in a],
+        "s": [None, *(np.mean(np.sum(b**2, axis=-1)) for _, b in layers)],
+        "v": [None, *(np.mean(w**2) for w, _ in layers)],
+        "d": network.sizes,
     }
 
 
-@world("eq-practice-forward", "eq-practice-backward", "eq-practice-flat")
-def depth() -> Iterator[World]:
+@world("eq-practice-forward")
+def forwards() -> Iterator[World]:
+    for g in (0.6, 1.7):
+        m = all_signs(g)["m"]
+        for layer in (1, 2):
+            yield {"g": g, "l": layer, "m_0": m[0], "m_l": m[layer]}
+
+
+@world("eq-practice-backward", "eq-practice-flat")
+def backwards() -> Iterator[World]:
     for g in (0.6, 1.7):
         seen = all_signs(g)
-        for layer in (1, 2):
+        for layer in (1, 2, 3):
             yield {
-                "g": g, "l": layer, "D": 2, "m_0": seen["m"][0], "s_D": seen["s"][2],
-                "m_l": seen["m"][1] if layer == 1 else g**2 * seen["m"][1],
+                "g": g, "l": layer, "D": 3, "m_0": seen["m"][0], "s_D": SLOPE @ SLOPE,
                 "m_{l-1}": seen["m"][layer - 1], "s_l": seen["s"][layer],
                 "v_l": seen["v"][layer], "d_l": seen["d"][layer],
             }  # fmt: skip
@@ -135,6 +145,10 @@ def implicit() -> Iterator[World]:
 
 @world("eq-practice-redrawn")
 def redrawn() -> Iterator[World]:
-    for share, classes in ((0.3, 10), (0.7, 3)):
-        drawn = [label != 0 for label in range(classes)]  # the true label is 0
-        yield {"w": share * np.mean(drawn), "r": share, "C": classes}
+    """All equally likely cases: one of ten tickets, some for a new label, and that label."""
+    for tickets, classes in ((3, 10), (7, 3)):
+        labels = [
+            new if ticket < tickets else 0  # the true label is 0
+            for ticket, new in product(range(10), range(classes))
+        ]
+        yield {"w": np.mean(np.array(labels) != 0), "r": tickets / 10, "C": classes}
