@@ -154,8 +154,13 @@ def _next(theta: float, gradient: float, settings: float, memory: Sequence[float
 
 def _names_what_decides_a_step(claim: Rule) -> bool:
     """Change one thing at a time, and see whether the parameters after the step change."""
-    usual = {"theta": 1.0, "gradient": 0.5, "settings": 0.1, "memory": ()}
-    other = {"theta": 2.0, "gradient": -0.7, "settings": 0.01, "memory": (3.0, -1.0)}
+    usual: dict[str, Any] = {"theta": 1.0, "gradient": 0.5, "settings": 0.1, "memory": ()}
+    other: dict[str, Any] = {
+        "theta": 2.0,
+        "gradient": -0.7,
+        "settings": 0.01,
+        "memory": (3.0, -1.0),
+    }
     decides = {name for name in usual if _next(**usual) != _next(**{**usual, name: other[name]})}
     return bool(claim(tuple(usual)) == decides)
 
