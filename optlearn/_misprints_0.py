@@ -221,7 +221,7 @@ MISPRINTS = (
         severity="B",
         place="section 2, item 3, and question 4",
         says="A larger rate converges too fast and less accurately; a smaller one, accurately.",
-        right="Below 2/L every rate leads to the same minimiser; the best is in between.",
+        right="On a bowl every rate below 2/L leads to the minimiser; the best is in between.",
         sources=("nocedal2006numerical", "bottou2018optimization", "robbins1951stochastic"),
         chapter="04_gradient_descent#gd-source-rate",
         demand="of four rates it names the one that is nearest after a hundred steps",
@@ -234,7 +234,7 @@ MISPRINTS = (
         severity="B",
         place="section 2, item 2, and question 2",
         says="Repeated updates bring the loss step by step to the minimum.",
-        right="They bring the gradient to zero: a stationary point, in general not the lowest.",
+        right="With a small rate they bring the gradient to zero, in general not at the minimum.",
         sources=("lee2016gradient",),
         chapter="04_gradient_descent#gd-nonconvex",
         demand="it names the point where descent in the double well ends",
@@ -299,8 +299,8 @@ MISPRINTS = (
         id="E0-08",
         severity="A",
         place="section 3, item 3, section 4.3 and question 6",
-        says=r"\theta_{t+1}=\theta_t-\alpha\frac{\nabla J}{1+\beta_1^t}"
-        r"\frac1{\sqrt{1+\beta_2^t\nabla J^2}}",
+        says=r"\theta_{t+1}=\theta_t-\alpha\frac{\nabla J(\theta_t)}{1+\beta_1^t}"
+        r"\cdot\frac{1}{\sqrt{1+\beta_2^t\,\nabla J(\theta_t)^2}}",
         right="Moving averages of gradient and square, both corrected by 1 - beta^t.",
         sources=("kingma2015adam",),
         chapter="08_adam#adam-source-stateless",

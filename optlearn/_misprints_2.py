@@ -60,8 +60,8 @@ def _says_what_moves(claim: Callable[[str], bool]) -> bool:
 
 
 def _loss_against_target(prediction: float, target: float) -> float:
-    """Solve the sentence for the loss: L = |L - y| has the solution y / 2."""
-    return abs(target) / 2
+    """Solve the sentence for the loss: L = |L - y| has the solution y / 2 if y >= 0."""
+    return target / 2 if target >= 0 else float("nan")
 
 
 def _prediction_against_target(prediction: float, target: float) -> float:
@@ -121,7 +121,7 @@ def _says_what_differs(claim: Callable[[str], bool]) -> bool:
 
 
 def _whole_gradient(w: float, slopes: Array, batch: Array, rate: float) -> Any:
-    """Step along the gradient of L, the mean over all samples: the formula knows no batch."""
+    """Step along the gradient of L as the loss on all samples: the formula names no batch."""
     return w - rate * np.mean(slopes)
 
 

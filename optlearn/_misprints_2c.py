@@ -100,7 +100,7 @@ def _larger_wins(noise: float) -> bool:
 
 
 def _larger_wins_on_clean_labels(noise: float) -> bool:
-    """Say it under the condition that holds in the run."""
+    """Say it under the condition that holds where all labels are fitted to the end."""
     return noise == 0
 
 
@@ -163,7 +163,7 @@ MISPRINTS = (
     Misprint(
         id="E2-13",
         severity="B",
-        place="sections 2, 3.3 and 3.3.2, question 4",
+        place="sections 2, 3.3 and 3.3.2",
         says="Quantization and knowledge transfer reduce the size of a model.",
         right="A transferred model keeps its size; distillation makes a smaller one.",
         sources=("pan2010survey", "yosinski2014transferable", "hinton2015distilling"),
@@ -217,7 +217,7 @@ MISPRINTS = (
         severity="B",
         place="section 5",
         says="Larger models bring higher accuracy.",
-        right="It depends on the data, their noise and the regularisation.",
+        right="It depends: noisy labels, fitted to the end, cost the larger model more.",
         sources=("zhang2017understanding",),
         chapter="11_training_in_practice#practice-data-widths",
         demand="the larger model is the more accurate one where the claim says so",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from test_coverage_of_sources import ERRORS, labels, pages
 
@@ -106,3 +108,34 @@ def test_the_chapter_and_the_sources_exist(entry: Misprint) -> None:
     bibliography = (BOOK / "references.bib").read_text(encoding="utf-8")
     for key in entry.sources:
         assert f"{{{key}," in bibliography, key
+
+
+def exhibit_of(entry: Misprint) -> str:
+    """Return what the hall writes under the entry's heading."""
+    hall = nbformat.read(BOOK / f"17_article_{entry.article}.ipynb", as_version=4)
+    text = "\n\n".join(cell.source for cell in hall.cells if cell.cell_type == "markdown")
+    _, found, after = text.partition(f"(audit-{entry.id.lower()})=\n### {entry.id} ")
+    assert found
+    return re.split(r"^\([\w-]+\)=\s*\n#", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@every
+def test_the_hall_leads_to_the_chapter_and_cites_the_sources_of_the_catalogue(
+    entry: Misprint,
+) -> None:
+    text = exhibit_of(entry)
+    linked = re.findall(r"\{(?:prf:)?ref\}`(?:[^`<]*<)?([\w-]+)>?`", text)
+    assert entry.chapter.partition("#")[2] in linked
+    cited = ",".join(re.findall(r"\{cite:[tp]\}`([^`]+)`", text))
+    assert set(entry.sources) == set(filter(None, cited.split(",")))
+
+
+FORMULAS = [entry for entry in misprints() if "\\frac" in entry.says or "\\alpha" in entry.says]
+
+
+@pytest.mark.parametrize("entry", FORMULAS, ids=lambda entry: entry.id)
+def test_the_hall_shows_the_formula_of_the_catalogue(entry: Misprint) -> None:
+    def bare(tex: str) -> str:
+        return re.sub(r"\\,|\\cdot|,?\\q?quad", "", "".join(tex.split()))
+
+    assert bare(entry.says) in bare(exhibit_of(entry))

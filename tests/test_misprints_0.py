@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -207,6 +208,17 @@ def test_e0_15_four_equal_shards_weigh_alike_and_unequal_ones_by_size() -> None:
 def test_e0_16_counts_momentum_twice() -> None:
     path = misprint("E0-16").printed(np.ones((300, 1)))[:, 0]
     np.testing.assert_allclose(path[-1] - path[-2], -0.01 / (1 - 0.9), rtol=1e-6)
+    assert not misprint("E0-16").meets(lambda g: np.cumsum(-0.01 * np.sign(g), axis=0))
+
+
+def test_e0_16_corrected_is_the_packages_adam() -> None:
+    gradients = np.random.default_rng(0).normal(size=(50, 3))
+    adam, theta, path = Adam(0.01), np.zeros(3), []
+    for g in gradients:
+        theta = adam.step(theta, g)
+        path.append(theta)
+    found = misprint("E0-16").corrected(gradients)
+    np.testing.assert_allclose(found, path, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("rule", "price"), [("printed", 5), ("corrected", 1)])
@@ -226,10 +238,38 @@ def test_e0_17_costs_its_folds_and_never_trains_on_what_it_holds_out(
     assert len(seen) == 3 * price
 
 
-def test_e0_18_the_winner_does_not_ask_for_the_number_of_samples() -> None:
+@pytest.mark.parametrize(
+    ("condition", "winner"),
+    [(1.0, "GradientDescent"), (16.0, "GradientDescent"), (64.0, "Adam"), (1e4, "Adam")],
+)
+def test_e0_18_the_scale_chooses_and_the_number_of_samples_does_not(
+    condition: float, winner: str
+) -> None:
+    entry = misprint("E0-18")
     for n in (20, 500, 2000):
-        assert _misprints_0c._winner(n, 1.0) == "GradientDescent"
-        assert _misprints_0c._winner(n, 1e4) == "Adam"
+        assert _misprints_0c._winner(n, condition) == winner
+        assert entry.corrected(n, condition) == winner
+    small = {entry.printed(n, condition) for n in (20, 50, 200, 900)}
+    large = {entry.printed(n, condition) for n in (1000, 2000, 60_000)}
+    assert (small, large) == ({"GradientDescent"}, {"Adam"})
+
+
+def test_e0_10_readers_differ_where_the_example_is_silent() -> None:
+    entry = misprint("E0-10")
+    floor = (3 * np.log(3) - 2 * np.log(2)) / 4  # of one hidden unit on XOR, proved in the book
+    results = [entry.printed(reader) for reader in range(3)]
+    assert min(results[0], results[2]) > floor > 0.1 > results[1]  # the second has other labels
+    assert entry.corrected(0) == entry.corrected(7) < 0.1
+    assert not entry.meets(lambda reader: np.log(2))
+
+
+def test_e0_19_the_sentence_names_two_of_four() -> None:
+    entry, names = misprint("E0-19"), ("theta", "gradient", "settings", "memory")
+    assert entry.printed(names) == {"theta", "gradient"}
+    for left_out in names:
+        assert not entry.meets(lambda names, left_out=left_out: set(names) - {left_out})
+    usual: Any = {"theta": 1.0, "gradient": 0.5, "settings": 0.1, "memory": ()}
+    np.testing.assert_allclose(_misprints_0c._next(**usual), 1 - 0.1, rtol=1e-6)
 
 
 def test_e0_20_is_the_list_as_printed() -> None:
@@ -239,6 +279,19 @@ def test_e0_20_is_the_list_as_printed() -> None:
     assert set(entries[15:]) == {("Graph Convolutional Networks", "arXiv:1802.05018")}
     known = [_misprints_0c.WORKS.get(identifier) == title for title, identifier in entries]
     assert [k + 1 for k in range(65) if known[k]] == [1, 3, 4, 5, 7, 12, 13]
+
+
+def test_e0_20_the_page_has_the_titles_and_numbers_of_the_catalogue() -> None:
+    page = nbformat.read(ROOT / "book" / "17_source_audit.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+    rows = dict(re.findall(r"^\| (\d+)(?: to 65)? \| (.+?) \|", text, flags=re.MULTILINE))
+    assert sorted(map(int, rows)) == list(range(1, 17))
+    for k, (title, identifier) in enumerate(misprint("E0-20").printed()[:16], start=1):
+        row, number = rows[str(k)], re.findall(r"arXiv:[\d.]+\d", rows[str(k)])
+        assert number == [identifier] * identifier.startswith("arXiv"), k
+        (named,) = re.findall(r"\*(.+?)\*", row) or [""]
+        assert title.startswith(named), k
+    assert sum("*" in row for row in rows.values()) >= 12
 
 
 def test_e0_20_identifiers_and_titles_agree_with_the_bibliography() -> None:
