@@ -65,9 +65,7 @@ def compressor(method: str, rng: np.random.Generator) -> Callable[[Any], Any]:
     return lambda v: v if levels is None else quantize_at_random(v, levels, rng)
 
 
-def train(
-    x: Any, y: Any, start: Any, method: str, seed: int, lrs: Sequence[float] = RATES
-) -> Any:
+def train(x: Any, y: Any, start: Any, method: str, seed: int, lrs: Sequence[float] = RATES) -> Any:
     """Train all rates side by side; x is (workers, samples, 64). Return theta, (rates, n)."""
     rng = np.random.default_rng((seed, 1))
     compress = compressor(method, np.random.default_rng((seed, 2)))

@@ -77,6 +77,8 @@ def rules(path: Path) -> list[Rule]:
     spared = CHAPTER_RULES if not is_chapter(path) else []
     if path.stem in MUSEUM:
         spared = [sections_are_present_and_in_order]
+    if path.stem.startswith("review_"):  # its answers lead to the chapters, and these cite
+        spared = [*spared, sources_are_cited]
     return [check for check in RULES if check not in spared]
 
 

@@ -7,9 +7,11 @@ the dense Hessian of a small network.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,6 @@ INPUTS, LABELS = RNG.normal(size=(7, 2)), RNG.integers(2, size=7)
 
 not_evaluated(
     eq_rates_choice=r"\arg\min over runs: the chapter's code does it and is asserted",
-    eq_rates_edge=r"\lambda_{\max} of a run hovers: the chapter measures it",
 )
 
 
@@ -256,3 +257,14 @@ def ramp() -> Iterator[World]:
             "c_{T,j}": walk[-1, j], "c_{0,j}": walk[0, j], "T": 6, r"\lambda_j": curvature[j],
             r"\eta_t": {"t": lambda t: rates[t]},
         }  # fmt: skip
+
+
+@world("eq-rates-edge", approx=0.05)
+def edge() -> Iterator[World]:
+    """Take what was measured at the ends of the runs that reach it."""
+    path = Path(__file__).resolve().parents[2] / "book/_data/rates_edge.csv"
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    for row in csv.DictReader(lines):
+        if row["part"] == "5" and float(row["lr"]) >= 0.7:
+            rate = float(row["lr"])
+            yield {r"\eta": rate, r"\lambda_{\max}": float(row["edge"]) / rate}
